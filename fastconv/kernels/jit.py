@@ -1,0 +1,331 @@
+"""How every kernel is compiled, cached and run on threads: the one place for these policies.
+
+Kernels come in pairs. A *share* is serial code ``share(t, threads, zero, job)`` that does part `t` of `threads` parts
+of the work; its twin runs all parts in a ``prange``. Both get `job`, the address of a record that holds every address
+and size they need, and `zero`, a scalar of the element type: so each kernel is compiled once for a dtype, whatever the
+arrays look like. :func:`run` decides which twin is called.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+import numpy as np
+from numba.core.caching import FunctionCache, NullCache, _CacheLocator
+from numba.core.registry import cpu_target
+from numba.np.ufunc import parallel as numba_parallel
+
+# Everything but nnan and ninf: NaN and infinity are data (max pooling and ReLU must pass them on).
+FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+OPTIONS: dict[str, Any] = {"fastmath": FAST_MATH, "error_model": "numpy", "nogil": True}
+
+
+# --- the machine the code is compiled for ---------------------------------------------------------------------------
+
+
+@functools.cache
+def target() -> tuple[str, str, frozenset[str]]:
+    """LLVM's triple, CPU name and enabled features of Numba's target (which need not be the host's)."""
+    triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple, cpu, frozenset(name[1:] for name in features.split(",") if name.startswith("+"))
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Width of the vectors that kernels use, in bytes: 64 with AVX-512, 32 with AVX2, else 16."""
+    features = target()[2]
+    if "avx512f" in features:
+        return 64
+    return 32 if "avx2" in features else 16
+
+
+@functools.cache
+def has_fma() -> bool:
+    """Whether a fused multiply-add is an instruction (else LLVM would call a slow library function for it)."""
+    triple, _, features = target()
+    return "fma" in features or triple.startswith(("aarch64", "arm64"))
+
+
+def lanes(dtype: np.dtype) -> int:
+    """Elements of `dtype` in one vector."""
+    return vector_bytes() // dtype.itemsize
+
+
+# --- compiled code on disk ------------------------------------------------------------------------------------------
+
+
+def user_cache_dir() -> Path:
+    """The user's cache directory for this package: ``$FASTCONV_CACHE_DIR``, or the platform's custom."""
+    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
+        return base / "fastconv" / "Cache"  # as platformdirs names it
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/fastconv").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fastconv"
+
+
+@functools.cache
+def _cache_key() -> str:
+    """Hash of all that compiled code depends on; Numba itself would notice only the file a kernel stands in."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    triple, cpu, features = target()
+    switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _NOT_IN_CODE)
+    facts = (numba.__version__, llvmlite.__version__, platform.python_version(), triple, cpu, sorted(features), switches)
+    digest.update(repr(facts).encode())
+    return digest.hexdigest()[:20]
+
+
+_NOT_IN_CODE = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
+
+
+@functools.cache
+def cache_dir() -> Path | None:
+    """Directory of this build's compiled kernels, or None if there is none that is safe and writable.
+
+    Numba's index files are pickles, so a directory that somebody else can write to is not used.
+    """
+    path = user_cache_dir() / "kernels" / _cache_key()
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = path.stat()
+        if hasattr(os, "geteuid"):
+            others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            if status.st_uid != os.geteuid() or others_write:
+                return None
+        probe = path / f".probe-{os.getpid()}-{threading.get_ident()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return None
+    return path
+
+
+def cache_is_cold() -> bool:
+    """Whether no compiled kernel is on disk, so that first calls will take seconds."""
+    directory = cache_dir()
+    return directory is None or not any(directory.glob("*.nbc"))
+
+
+class _Locator(_CacheLocator):
+    """Points Numba at :func:`cache_dir`; freshness is in the directory's name."""
+
+    def __init__(self, name: str, directory: Path):
+        self._name = name
+        self._directory = directory
+
+    def get_cache_path(self) -> str:
+        return str(self._directory)
+
+    def get_source_stamp(self) -> str:
+        return "in the directory's name"
+
+    def get_disambiguator(self) -> str:
+        return self._name
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _Locator | None:
+        directory = cache_dir()
+        return None if directory is None else cls(Path(py_file).stem, directory)
+
+
+class _CacheContents(FunctionCache._impl_class):
+    _locator_classes = (_Locator,)
+
+
+class _KernelCache(FunctionCache):
+    _impl_class = _CacheContents
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # A truncated or foreign file is a miss, never an error: the kernel is compiled anew and the file replaced.
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(OSError):  # read-only or full disk: go on without
+            super().save_overload(sig, data)
+
+
+class _LazyCache(NullCache):
+    """Stands in for :class:`_KernelCache` until the first compilation, so that importing reads and hashes nothing."""
+
+    def __init__(self, dispatcher: Any):
+        self._dispatcher = dispatcher
+
+    def _real(self) -> Any:
+        known = cache_dir() is not None
+        self._dispatcher._cache = _KernelCache(self._dispatcher.py_func) if known else NullCache()
+        return self._dispatcher._cache
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        return self._real().load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        self._real().save_overload(sig, data)
+
+
+# --- decorators -----------------------------------------------------------------------------------------------------
+
+
+def _cached(dispatcher: Any) -> Any:
+    if not numba.config.DISABLE_JIT:
+        dispatcher._cache = _LazyCache(dispatcher)
+    return dispatcher
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """Compile a helper of kernels; it is part of its caller's cache entry."""
+    return numba.njit(**OPTIONS)(function)
+
+
+def share(function: Callable[..., Any]) -> Any:
+    """Compile ``share(t, threads, zero, job)``, one thread's part of a kernel."""
+    return _cached(numba.njit(**OPTIONS)(function))
+
+
+def parallel(function: Callable[..., Any]) -> Any:
+    """Compile ``kernel(threads, zero, job)``, which runs all shares in a ``prange``."""
+    return _cached(numba.njit(parallel=True, **OPTIONS)(function))
+
+
+# --- threads --------------------------------------------------------------------------------------------------------
+
+_layer_lock = threading.Lock()
+_num_threads = int(numba.config.NUMBA_NUM_THREADS)
+_forked = False
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that kernels use, for the whole process."""
+    return _num_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that kernels use, for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to ``numba.config.NUMBA_NUM_THREADS``, which is the number of cores unless the environment says otherwise.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If `n` is out of range.
+    """
+    global _num_threads
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"n must be an int, got {type(n).__name__}")
+    most = int(numba.config.NUMBA_NUM_THREADS)
+    if not 1 <= n <= most:
+        raise ValueError(f"n must be from 1 to {most} (NUMBA_NUM_THREADS), got {n}")
+    _num_threads = int(n)
+
+
+@functools.cache
+def _preload_tbb() -> None:
+    """Load the tbb wheel's library where Numba's threading layer will look for it.
+
+    In a virtual environment the wheel puts it outside the loader's path. A user who chose a layer is left alone.
+    """
+    if os.environ.get("NUMBA_THREADING_LAYER"):
+        return
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError, OSError):
+        for file in importlib.metadata.files("tbb") or ():
+            if file.name == "libtbb.so.12":
+                ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
+
+
+@functools.cache
+def threading_layer() -> str:
+    """Start Numba's threading layer if need be, and return its name: "tbb", "omp" or "workqueue"."""
+    _preload_tbb()
+    numba_parallel._launch_threads()
+    return numba.threading_layer()
+
+
+def _after_fork_in_child() -> None:
+    global _forked, _layer_lock
+    _forked = True
+    _layer_lock = threading.Lock()  # the parent's may have been held
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@contextlib.contextmanager
+def _thread_mask(threads: int) -> Iterator[None]:
+    """Let the calling Python thread use `threads` of Numba's workers: Numba's own setting is per thread."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: int) -> None:
+    """Run a kernel's `threads` shares, in parallel where that is safe.
+
+    Parameters
+    ----------
+    share, parallel : dispatcher
+        The serial and the parallel twin.
+    zero : numpy.float32 or numpy.float64
+        Zero of the element type.
+    job : (1,) structured array
+        The record of addresses and sizes; the caller keeps alive all that it points to.
+    threads : int
+        How many parts the work has.
+    """
+    address = job.ctypes.data
+    if threads == 1:
+        share(0, 1, zero, address)
+        return
+    layer = threading_layer()
+    if _forked and layer == "omp":  # GNU OpenMP ends the process when a forked child starts a region
+        for t in range(threads):
+            share(t, threads, zero, address)
+        return
+    if layer == "tbb":
+        with _thread_mask(threads):
+            parallel(threads, zero, address)
+        return
+    with _layer_lock, _thread_mask(threads):  # workqueue ends the process when two threads enter at once
+        parallel(threads, zero, address)
+
+
+def describe() -> dict[str, str]:
+    """Facts about the kernels' build, for ``fastconv info``."""
+    triple, cpu, _ = target()
+    bits = 8 * vector_bytes()
+    directory = cache_dir()
+    return {
+        "target": f"{cpu} ({triple})",
+        "lanes": f"{lanes(np.dtype(np.float32))} float32, {lanes(np.dtype(np.float64))} float64 ({bits}-bit vectors)",
+        "threads": f"{get_num_threads()} of {numba.config.NUMBA_NUM_THREADS}",
+        "threading layer": threading_layer(),
+        "kernel cache": "none (no safe, writable directory)" if directory is None else str(directory),
+    }

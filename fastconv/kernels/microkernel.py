@@ -1,0 +1,267 @@
+"""The register-tiled matrix product that everything heavy ends in.
+
+It computes ``C = A @ B`` for a tile of C that lives in registers: :func:`tile_rows` rows of :data:`TILE_VECTORS`
+vectors. Each step along the depth loads a row of B (vectors), and for each row of A one scalar, repeated in all lanes,
+that is multiplied and added into the row's accumulators. The tile is chosen so that the multiply-adds of one step, two a
+cycle on today's cores, take longer than its loads, and that accumulators, a row of B and the repeated scalar fit the
+register file: 6 x 2 in 16 registers, 8 x 3 in 32 (Goto and van de Geijn, "Anatomy of high-performance matrix
+multiplication", ACM TOMS 34(3), 2008, is the classic account).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import jit
+from .simd import fma_ir, load_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
+
+
+def tile_rows() -> int:
+    """Rows of a full tile."""
+    return 8 if jit.vector_bytes() == 64 else 6
+
+
+def tile_vectors() -> int:
+    """Vectors in a row of a tile."""
+    return 3 if jit.vector_bytes() == 64 else 2
+
+
+def tile_columns(dtype: np.dtype) -> int:
+    """Elements in a row of a tile."""
+    return tile_vectors() * jit.lanes(dtype)
+
+
+@intrinsic
+def rows_of_tile(typingctx: Any) -> Any:
+    """Return :func:`tile_rows` in compiled code, as a constant."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, tile_rows())
+
+    return types.intp(), codegen
+
+
+@intrinsic
+def columns_of_tile(typingctx: Any, zero: Any) -> Any:
+    """Return :func:`tile_columns` in compiled code, as a constant."""
+    columns = tile_vectors() * jit.vector_bytes() * 8 // zero.bitwidth
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, columns)
+
+    return types.intp(zero), codegen
+
+
+@contextlib.contextmanager
+def _plain_loop(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
+    """Loop from 0 to `count` - 1, never unrolled by LLVM: it would spill accumulators to hoist a second step's loads."""
+    intp = count.type
+    before = builder.block
+    body, after = builder.append_basic_block("step"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed(">", count, intp(0)), body, after)
+    builder.position_at_end(body)
+    index = builder.phi(intp)
+    index.add_incoming(intp(0), before)
+    yield index
+    following = builder.add(index, intp(1))
+    index.add_incoming(following, builder.block)
+    back = builder.cbranch(builder.icmp_signed("<", following, count), body, after)
+    no_unrolling = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
+    loop = builder.module.add_metadata([no_unrolling])
+    loop.operands = (loop, no_unrolling)  # LLVM wants the node to name itself first
+    back.set_metadata("llvm.loop", loop)
+    builder.position_at_end(after)
+
+
+class _Tile:
+    """Emits the parts of a product: accumulators of `rows` rows, steps along the depth, and the way into C."""
+
+    def __init__(self, builder: ir.IRBuilder, element: Any, rows: int):
+        self.builder = builder
+        self.vector, self.scalar = vector_ir(element), scalar_ir(element)
+        self.item = element.bitwidth // 8
+        self.rows, self.wide = rows, tile_vectors()
+        self.row_bytes = self.wide * self.vector.count * self.item
+        self.cells = [(i, j) for i in range(rows) for j in range(self.wide)]
+        zero = ir.Constant(self.vector, None)
+        self.total = {cell: cgutils.alloca_once_value(builder, zero) for cell in self.cells}
+
+    def plus(self, address: ir.Value, amount: int) -> ir.Value:
+        return self.builder.add(address, address.type(amount))
+
+    def times(self, value: ir.Value, factor: int) -> ir.Value:
+        return self.builder.mul(value, value.type(factor))
+
+    def _vector_at(self, address: ir.Value, j: int) -> ir.Value:
+        return load_ir(self.builder, self.plus(address, j * self.vector.count * self.item), self.vector)
+
+    def _repeated(self, address: ir.Value) -> ir.Value:
+        return splat_ir(self.builder, load_ir(self.builder, address, self.scalar), self.vector)
+
+    def step(self, scalars: list[ir.Value], row_b: ir.Value) -> None:
+        """Add the products of one scalar a row of A (by address) with a row of B."""
+        vectors = [self._vector_at(row_b, j) for j in range(self.wide)]
+        for i, address in enumerate(scalars):
+            factor = self._repeated(address)
+            for j in range(self.wide):
+                total = self.total[i, j]
+                self.builder.store(fma_ir(self.builder, factor, vectors[j], self.builder.load(total)), total)
+
+    def finish(self, c: ir.Value, pitch: ir.Value, first: ir.Value, bias: ir.Value, relu: ir.Value) -> None:
+        """Set C or add to it; see :func:`product`."""
+        builder, none = self.builder, first.type(0)
+        row_c = [builder.add(c, self.times(pitch, i * self.item)) for i in range(self.rows)]
+        with builder.if_else(builder.icmp_signed("!=", first, none)) as (fresh, more):
+            with fresh, builder.if_then(builder.icmp_signed("!=", bias, none)):
+                self._update(lambda i, j, value: builder.fadd(value, self._repeated(self.plus(bias, i * self.item))))
+            with more:
+                self._update(lambda i, j, value: builder.fadd(value, self._vector_at(row_c[i], j)))
+        with builder.if_then(builder.icmp_signed("!=", relu, none)):
+            self._update(lambda i, j, value: relu_ir(builder, value))
+        for i, j in self.cells:
+            at = self.plus(row_c[i], j * self.vector.count * self.item)
+            store_ir(builder, builder.load(self.total[i, j]), at)
+
+    def _update(self, function: Callable[[int, int, ir.Value], ir.Value]) -> None:
+        for i, j in self.cells:
+            self.builder.store(function(i, j, self.builder.load(self.total[i, j])), self.total[i, j])
+
+
+@intrinsic(prefer_literal=True)
+def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, depth: Any, c: Any, pitch: Any,
+             first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
+    """Emit :func:`product` for a literal number of rows."""
+    count = rows.literal_value
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, _, a, b, depth, c, pitch, first, bias, relu = args
+        tile = _Tile(builder, zero, count)
+        with _plain_loop(builder, depth) as p:
+            row_a = builder.add(a, tile.times(p, count * tile.item))
+            tile.step(
+                [tile.plus(row_a, i * tile.item) for i in range(count)],
+                builder.add(b, tile.times(p, tile.row_bytes)),
+            )
+        tile.finish(c, pitch, first, bias, relu)
+        return context.get_dummy_value()
+
+    return types.void(zero, rows, *[types.intp] * 8), codegen
+
+
+@intrinsic(prefer_literal=True)
+def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
+                     times: Any, b: Any, c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
+    """Emit :func:`strided_product` for a literal number of rows."""
+    height = rows.literal_value
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, _, a, offsets, step, count, jump, times, b, c, pitch, first = args
+        tile = _Tile(builder, zero, height)
+        intp = a.type
+        starts = [
+            builder.add(a, tile.times(load_ir(builder, tile.plus(offsets, i * 8), intp), tile.item))
+            for i in range(height)
+        ]
+        step, jump = tile.times(step, tile.item), tile.times(jump, tile.item)
+        with _plain_loop(builder, times) as q:
+            moved = builder.mul(q, jump)
+            begins = [builder.add(start, moved) for start in starts]
+            begin_b = builder.add(b, tile.times(builder.mul(q, count), tile.row_bytes))
+            with _plain_loop(builder, count) as p:
+                along = builder.mul(p, step)
+                tile.step(
+                    [builder.add(begin, along) for begin in begins],
+                    builder.add(begin_b, tile.times(p, tile.row_bytes)),
+                )
+        tile.finish(c, pitch, first, intp(0), intp(0))
+        return context.get_dummy_value()
+
+    return types.void(zero, rows, *[types.intp] * 10), codegen
+
+
+@jit.inline
+def product(zero, rows, a, b, depth, c, pitch, first, bias, relu):
+    """Multiply a packed panel of A with one of B into a tile of C.
+
+    Parameters
+    ----------
+    zero : float32 or float64
+        Gives the element type.
+    rows : intp
+        Rows of the tile, from 1 to :func:`tile_rows`.
+    a : intp
+        Address of A's panel, (depth, rows), contiguous.
+    b : intp
+        Address of B's panel, (depth, tile columns), contiguous.
+    depth : intp
+        Terms of each sum, 0 or more; callers keep it to a few hundred, since one chain of additions loses accuracy.
+    c, pitch : intp
+        Address of the tile of C, and elements from one of its rows to the next.
+    first : intp
+        If not 0, C is set; else the product is added to it.
+    bias : intp
+        Address of `rows` numbers, one to be added to each row when `first`; or 0.
+    relu : intp
+        If not 0, negative results become 0 (NaN stays).
+    """
+    if rows == 6:
+        _product(zero, 6, a, b, depth, c, pitch, first, bias, relu)
+    elif rows == 4:
+        _product(zero, 4, a, b, depth, c, pitch, first, bias, relu)
+    elif rows == 2:
+        _product(zero, 2, a, b, depth, c, pitch, first, bias, relu)
+    elif rows == 1:
+        _product(zero, 1, a, b, depth, c, pitch, first, bias, relu)
+    elif rows == 3:
+        _product(zero, 3, a, b, depth, c, pitch, first, bias, relu)
+    elif rows == 5:
+        _product(zero, 5, a, b, depth, c, pitch, first, bias, relu)
+    elif rows_of_tile() == 8:  # known when compiling: no code for taller tiles where there are none
+        if rows == 8:
+            _product(zero, 8, a, b, depth, c, pitch, first, bias, relu)
+        elif rows == 7:
+            _product(zero, 7, a, b, depth, c, pitch, first, bias, relu)
+
+
+@jit.inline
+def strided_product(zero, rows, a, offsets, step, count, jump, times, b, c, pitch, first):
+    """Multiply rows that lie anywhere in memory with a packed panel of B into a tile of C.
+
+    Row i of A begins `offsets[i]` elements after `a` and is read in `times` runs of `count` elements.
+
+    Parameters
+    ----------
+    zero, rows, b, c, pitch, first
+        As in :func:`product`; the depth is ``times * count``.
+    a, offsets : intp
+        Address of A, and of `rows` offsets in elements (intp).
+    step : intp
+        Elements from one element of a run to the next.
+    count, jump, times : intp
+        Elements in a run; elements from the start of one run to that of the next; runs.
+    """
+    if rows == 6:
+        _strided_product(zero, 6, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows == 4:
+        _strided_product(zero, 4, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows == 3:
+        _strided_product(zero, 3, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows == 1:
+        _strided_product(zero, 1, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows == 2:
+        _strided_product(zero, 2, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows == 5:
+        _strided_product(zero, 5, a, offsets, step, count, jump, times, b, c, pitch, first)
+    elif rows_of_tile() == 8:
+        if rows == 8:
+            _strided_product(zero, 8, a, offsets, step, count, jump, times, b, c, pitch, first)
+        elif rows == 7:
+            _strided_product(zero, 7, a, offsets, step, count, jump, times, b, c, pitch, first)

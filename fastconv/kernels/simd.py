@@ -1,0 +1,370 @@
+"""Vectors as values in Numba code: load, store, arithmetic, comparison, shuffles; and raw memory access.
+
+A vector has as many elements as one register of the target holds (:func:`fastconv.kernels.jit.lanes`). The type comes
+from `zero`, a scalar of the element type that every kernel is passed; addresses are integers and need no alignment.
+Code written with these reads like scalar code::
+
+    x = load(zero, address)
+    store(out, fma(splat(weight), x, bias))
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
+
+from . import jit
+
+
+class Vector(types.Type):
+    """Numba type of one register of `element`."""
+
+    def __init__(self, element: types.Type):
+        self.element = element
+        self.lanes = jit.vector_bytes() * 8 // element.bitwidth
+        super().__init__(name=f"Vector({element} x {self.lanes})")
+
+
+class Mask(types.Type):
+    """Numba type of a truth value for each lane of a :class:`Vector`."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(name=f"Mask({lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Vector):
+        super().__init__(dmm, fe_type, vector_ir(fe_type.element))
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Mask):
+        super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
+
+
+# --- LLVM IR that several intrinsics are made of --------------------------------------------------------------------
+
+
+def scalar_ir(element: types.Type) -> ir.Type:
+    """LLVM type of a Numba float type."""
+    return ir.FloatType() if element.bitwidth == 32 else ir.DoubleType()
+
+
+def vector_ir(element: types.Type) -> ir.VectorType:
+    """LLVM type of one register of a Numba float type."""
+    return ir.VectorType(scalar_ir(element), jit.vector_bytes() * 8 // element.bitwidth)
+
+
+def constant_ir(element: types.Type, values: list[float]) -> ir.Constant:
+    """Vector constant of a Numba float type."""
+    scalar = scalar_ir(element)
+    return ir.Constant(vector_ir(element), [ir.Constant(scalar, value) for value in values])
+
+
+def load_ir(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """Load from an integer address that is aligned to elements only."""
+    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    value.align = _element_bytes(kind)
+    return value
+
+
+def store_ir(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
+    """Store to an integer address that is aligned to elements only."""
+    instruction = builder.store(value, builder.inttoptr(address, value.type.as_pointer()))
+    instruction.align = _element_bytes(value.type)
+
+
+def splat_ir(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
+    """Repeat a scalar in every lane."""
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
+    return shuffle_ir(builder, first, first, [0] * kind.count)
+
+
+def shuffle_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
+    """Pick lanes of `a` (0, 1, ...) and `b` (continuing where those of `a` end)."""
+    index = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    return builder.shuffle_vector(a, b, index)
+
+
+def fma_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """Return a * b + c, rounded once where the target has the instruction."""
+    kind = a.type
+    letter = "f32" if _element_bytes(kind) == 4 else "f64"
+    name = f"llvm.{'fma' if jit.has_fma() else 'fmuladd'}.v{kind.count}{letter}"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+def relu_ir(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Return 0 where `value` < 0; NaN stays, since it is not less."""
+    zero = ir.Constant(value.type, None)
+    return builder.select(builder.fcmp_ordered("<", value, zero), zero, value)
+
+
+def _element_bytes(kind: ir.Type) -> int:
+    element = kind.element if isinstance(kind, ir.VectorType) else kind
+    if isinstance(element, ir.IntType):
+        return max(element.width // 8, 1)
+    return 4 if isinstance(element, ir.FloatType) else 8
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def lanes(typingctx: Any, zero: Any) -> Any:
+    """Return the elements of a vector, a constant of the compiled code."""
+    count = jit.vector_bytes() * 8 // zero.bitwidth
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, count)
+
+    return types.intp(zero), codegen
+
+
+@intrinsic
+def item_bytes(typingctx: Any, zero: Any) -> Any:
+    """Return the bytes of an element, a constant of the compiled code."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, zero.bitwidth // 8)
+
+    return types.intp(zero), codegen
+
+
+@intrinsic
+def load(typingctx: Any, zero: Any, address: Any) -> Any:
+    """Load a vector."""
+    vector = Vector(zero)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return load_ir(builder, args[1], vector_ir(zero))
+
+    return vector(zero, types.intp), codegen
+
+
+@intrinsic
+def store(typingctx: Any, address: Any, vector: Any) -> Any:
+    """Store a vector."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        store_ir(builder, args[1], args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, vector), codegen
+
+
+@intrinsic
+def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) -> Any:
+    """Load lanes `first` to `end` - 1; the others are zero, and their memory is not touched."""
+    vector = Vector(zero)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, address, first, end = args
+        kind = vector_ir(zero)
+        numbers = ir.VectorType(ir.IntType(32), kind.count)
+        lane = ir.Constant(numbers, list(range(kind.count)))
+
+        def bound(value: Any) -> Any:
+            low, high = ir.IntType(64)(0), ir.IntType(64)(kind.count)
+            value = builder.select(builder.icmp_signed("<", value, low), low, value)
+            value = builder.select(builder.icmp_signed(">", value, high), high, value)
+            return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
+
+        inside = builder.and_(
+            builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end))
+        )
+        pointer = builder.inttoptr(address, kind.as_pointer())
+        letter = "f32" if zero.bitwidth == 32 else "f64"
+        arguments = [pointer.type, ir.IntType(32), inside.type, kind]
+        name = f"llvm.masked.load.v{kind.count}{letter}.p0"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, arguments), name)
+        align = ir.IntType(32)(zero.bitwidth // 8)
+        return builder.call(function, [pointer, align, inside, ir.Constant(kind, None)])
+
+    return vector(zero, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def record(typingctx: Any, dtype: Any, address: Any) -> Any:
+    """Return the record of a structured dtype that lies at an address."""
+    kind = dtype.dtype
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[1], context.get_value_type(kind))
+
+    return kind(dtype, types.intp), codegen
+
+
+@intrinsic
+def peek(typingctx: Any, zero: Any, address: Any) -> Any:
+    """Load a scalar of the type of `zero`, which may be an integer too."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = context.get_value_type(zero)
+        return load_ir(builder, args[1], kind)
+
+    return zero(zero, types.intp), codegen
+
+
+@intrinsic
+def poke(typingctx: Any, address: Any, value: Any) -> Any:
+    """Store a scalar."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        store_ir(builder, args[1], args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, value), codegen
+
+
+# --- arithmetic -----------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def splat(typingctx: Any, scalar: Any) -> Any:
+    """Repeat a scalar in every lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return splat_ir(builder, args[0], vector_ir(scalar))
+
+    return Vector(scalar)(scalar), codegen
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return fma_ir(builder, *args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def relu(typingctx: Any, vector: Any) -> Any:
+    """Return 0 where less than 0; NaN stays."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return relu_ir(builder, args[0])
+
+    return vector(vector), codegen
+
+
+@intrinsic
+def greater_or_nan(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a > b or a is NaN: whether `a` takes the place of `b` as a maximum."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        greater = builder.fcmp_ordered(">", *args)
+        return builder.or_(greater, builder.fcmp_unordered("uno", args[0], args[0]))
+
+    return Mask(a.lanes)(a, a), codegen
+
+
+@intrinsic
+def greater(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a > b."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fcmp_ordered(">", *args)
+
+    return Mask(a.lanes)(a, a), codegen
+
+
+@intrinsic
+def where(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Return `a` where `mask` is true, else `b`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return a(mask, a, a), codegen
+
+
+def _binary(instruction: str) -> Any:
+    @intrinsic
+    def operate(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return getattr(builder, instruction)(*args)
+
+        return a(a, b), codegen
+
+    return operate
+
+
+_add, _sub, _mul = _binary("fadd"), _binary("fsub"), _binary("fmul")
+
+
+def _both_vectors(a: Any, b: Any) -> bool:
+    return isinstance(a, Vector) and a == b
+
+
+@overload(operator.add)
+def _overload_add(a, b):
+    if _both_vectors(a, b):
+        return lambda a, b: _add(a, b)
+
+
+@overload(operator.sub)
+def _overload_sub(a, b):
+    if _both_vectors(a, b):
+        return lambda a, b: _sub(a, b)
+
+
+@overload(operator.mul)
+def _overload_mul(a, b):
+    if _both_vectors(a, b):
+        return lambda a, b: _mul(a, b)
+
+
+# --- shuffles -------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def evens(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return lanes 0, 2, 4, ... of `a` followed by `b`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, *args, list(range(0, 2 * a.lanes, 2)))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def odds(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return lanes 1, 3, 5, ... of `a` followed by `b`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, *args, list(range(1, 2 * a.lanes, 2)))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def interleave_low(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... of the first halves."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, *args, [n // 2 + n % 2 * a.lanes for n in range(a.lanes)])
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def interleave_high(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... of the second halves."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        half = a.lanes // 2
+        return shuffle_ir(builder, *args, [half + n // 2 + n % 2 * a.lanes for n in range(a.lanes)])
+
+    return a(a, a), codegen
