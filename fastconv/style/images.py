@@ -503,12 +503,12 @@ def _pillow_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
     exif = Image.Exif()
     if metadata:
         exif[EXIF_IMAGE_DESCRIPTION] = json.dumps(metadata)  # which is ASCII, as EXIF demands
-    quality = {
+    quality: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": "4:4:4"},
         "WEBP": {"quality": 95, "method": 6},
         "TIFF": {"compression": "tiff_adobe_deflate"},
-    }[kind]
-    return {"exif": exif, **quality}
+    }
+    return {"exif": exif, **quality[kind]}
 
 
 def _write_tiff16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) -> None:
