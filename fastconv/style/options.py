@@ -1,0 +1,173 @@
+"""The options of a transfer: their meaning, their defaults and their checks, each in one place."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastconv.nn.losses import STYLE_SCALES
+from fastconv.nn.vgg import LAYER_NAMES
+from fastconv.style.images import PictureLike
+
+INITS = ("content", "noise", "gray")
+SMALLEST_SIDE = 16  # of any picture: VGG-19's pooling halves it four times before relu5_1
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class OptionError(ValueError):
+    """An option of the transfer that has no meaning; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Everything, beside the pictures and the weights, that decides what the result looks like.
+
+    Parameters
+    ----------
+    size : int or str
+        Long side of the result in pixels, or "WIDTHxHEIGHT" to stretch it.
+    enlarge : bool
+        Whether pictures smaller than asked for are enlarged. Without it they keep their size.
+    restore_size : bool
+        Whether the result is resized to the content picture's own size at the end.
+    min_scale : int
+        Long side of the first, coarsest scale, about; from there the scales grow to `size` in steps of the
+        square root of 2. At `size` or above there is one scale only.
+    steps : int
+        Optimisation steps at each scale; the first of several scales takes twice as many.
+    alpha, beta : float
+        Weights of the content and of the style loss.
+    total_variation : float
+        Weight of the total variation, which smooths.
+    loss : {"relative", "gatys", "gram"}
+        How the losses of the layers are normalised, see `fastconv.nn.losses`. Each needs another `beta`.
+    content_layers, style_layers : sequence of str
+        Features compared, such as "relu4_2". The layers of a kind share its weight equally.
+    pooling : {"max", "average"}
+        How the network pools.
+    style_weights : sequence of float, optional
+        Relative weight of each style picture; equal by default.
+    style_scale : float
+        Long side of the style pictures as a multiple of the result's: above 1 makes a style's forms larger.
+    learning_rate : float
+        Grey levels a pixel moves in the first steps.
+    betas : (float, float)
+        Adam's decay rates.
+    clip : bool
+        Whether pixels are kept within 0 to 255 after each step.
+    average : float, optional
+        Decay, in [0, 1), of the running average of the iterates, which is the result. By default
+        min(0.99, 1 - 10 / steps). 0 makes the last iterate the result.
+    init : {"content", "noise", "gray"} or picture
+        What the optimisation starts from.
+    seed : int
+        Of the noise.
+    dtype : {"float32", "float64"}
+        Precision of all computations.
+
+    Raises
+    ------
+    OptionError
+        If a value has no meaning. The message names the option, what came and what was expected.
+    """
+
+    size: int | str = 512
+    enlarge: bool = False
+    restore_size: bool = False
+    min_scale: int = 128
+    steps: int = 50
+    alpha: float = 1.0
+    beta: float = 100.0
+    total_variation: float = 0.0
+    loss: str = "relative"
+    content_layers: Sequence[str] = ("relu4_2",)
+    style_layers: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    pooling: str = "max"
+    style_weights: Sequence[float] | None = None
+    style_scale: float = 1.0
+    learning_rate: float = 5.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: bool = True
+    average: float | None = None
+    init: PictureLike = "content"
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        parse_size(self.size)
+        self._check_whole("min_scale", "steps", at_least=1)
+        self._check_whole("seed", at_least=0)
+        self._check_numbers("alpha", "beta", "total_variation", zero_allowed=True)
+        self._check_numbers("learning_rate", "style_scale", zero_allowed=False)
+        self._check_choice("loss", tuple(STYLE_SCALES))
+        self._check_choice("pooling", ("max", "average"))
+        self._check_choice("dtype", ("float32", "float64"))
+        self._check_layers("content_layers", "style_layers")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise OptionError(f"betas must be two numbers in [0, 1), got {self.betas}")
+        if self.average is not None and not 0 <= self.average < 1:
+            raise OptionError(f"average must be in [0, 1), got {self.average}")
+        if self.style_weights is not None and not (
+            all(0 <= weight < math.inf for weight in self.style_weights) and sum(self.style_weights) > 0
+        ):
+            raise OptionError(
+                f"style_weights must be numbers of at least 0, one above it, got {self.style_weights}"
+            )
+
+    def _check_whole(self, *names: str, at_least: int) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+                raise OptionError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+
+    def _check_numbers(self, *names: str, zero_allowed: bool) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if not (0 <= value < math.inf and (value > 0 or zero_allowed)):
+                expected = "at least 0" if zero_allowed else "above 0"
+                raise OptionError(f"{name} must be a finite number {expected}, got {value!r}")
+
+    def _check_choice(self, name: str, choices: Sequence[str]) -> None:
+        if getattr(self, name) not in choices:
+            raise OptionError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+
+    def _check_layers(self, *names: str) -> None:
+        for name in names:
+            unknown = [layer for layer in getattr(self, name) if layer not in LAYER_NAMES]
+            if unknown:
+                raise OptionError(
+                    f"{name} must be layers of VGG-19 such as relu4_2, got {', '.join(map(repr, unknown))}"
+                )
+        if not self.content_layers and not self.style_layers:
+            raise OptionError("content_layers and style_layers are both empty: there is nothing to optimise")
+
+
+def parse_size(size: int | str) -> tuple[int, int] | None:
+    """Return height and width for a size such as "320x192"; None for a long side, which keeps the aspect."""
+    if isinstance(size, int | np.integer) and not isinstance(size, bool):
+        sides: tuple[int, ...] = (int(size),)
+    else:
+        parts = str(size).lower().split("x")
+        sides = tuple(int(part) for part in parts if part.isascii() and part.isdigit())
+        if len(sides) != len(parts):
+            sides = ()
+    if len(sides) not in (1, 2) or min(sides) < SMALLEST_SIDE:
+        raise OptionError(
+            f"size must be the long side in pixels, at least {SMALLEST_SIDE}, or WIDTHxHEIGHT, got {size!r}"
+        )
+    return None if len(sides) == 1 else (sides[1], sides[0])
+
+
+def with_options(function: Function) -> Function:
+    """Show the fields of `Options` as keyword arguments of `function`, to help() and to the command line."""
+    shown = inspect.signature(function)
+    own = [p for p in shown.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    options = inspect.signature(Options).parameters.values()
+    function.__signature__ = shown.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return function
