@@ -1,0 +1,209 @@
+"""Losses: values against the written-out formulas, gradients against finite differences and PyTorch."""
+
+import numpy as np
+import pytest
+
+from fastconv.nn import ContentLoss, StyleLoss, TotalVariation, gram_matrix
+
+NORMALIZATIONS = ("relative", "gatys", "gram")
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def numerical_gradient(function, x, step=1e-5):
+    gradient = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        value = x[index]
+        x[index] = value + step
+        above = function(x)
+        x[index] = value - step
+        below = function(x)
+        x[index] = value
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
+
+
+def written_out_gram(features):
+    _, channels, height, width = features.shape
+    gram = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            gram[i, j] = np.sum(features[0, i] * features[0, j]) / (height * width)
+    return gram
+
+
+def test_gram_matrix_is_the_mean_product_of_channels(rng):
+    features = rng.normal(size=(1, 4, 3, 5))
+    np.testing.assert_allclose(gram_matrix(features), written_out_gram(features), rtol=1e-13)
+
+
+def test_gram_matrix_does_not_depend_on_the_size_of_a_repeated_picture(rng):
+    features = rng.normal(size=(1, 4, 3, 5))
+    np.testing.assert_allclose(
+        gram_matrix(np.tile(features, (1, 1, 2, 3))), gram_matrix(features), rtol=1e-13
+    )
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_content_loss_is_the_formula(rng, normalization):
+    p, f = rng.normal(size=(2, 1, 4, 3, 5))
+    channels, positions = 4, 15
+    k = {
+        "relative": 1 / np.sum(p**2),
+        "gatys": 1 / (2 * channels * positions),
+        "gram": 1 / (channels * positions),
+    }[normalization]
+    loss = ContentLoss(p, normalization, weight=3.0)
+    assert loss.forward(f) == pytest.approx(3 * k * np.sum((f - p) ** 2), rel=1e-13)
+    np.testing.assert_allclose(loss.backward(), 2 * 3 * k * (f - p), rtol=1e-13)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_style_loss_is_the_formula(rng, normalization):
+    a, f = written_out_gram(rng.normal(size=(1, 4, 6, 7))), rng.normal(size=(1, 4, 3, 5))
+    channels, positions = 4, 15
+    k = {
+        "relative": 1 / np.sum(a**2),
+        "gatys": 1 / (4 * channels**2),
+        "gram": 1 / channels**4,
+    }[normalization]
+    difference = written_out_gram(f) - a
+    loss = StyleLoss(a, normalization, weight=3.0)
+    assert loss.forward(f) == pytest.approx(3 * k * np.sum(difference**2), rel=1e-13)
+    expected = 4 * 3 * k / positions * np.einsum("ij,njhw->nihw", difference, f)
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_total_variation_is_the_mean_squared_step_to_the_next_pixel():
+    image = np.array([[[[0.0, 1.0, 3.0], [2.0, 2.0, 7.0]]]])
+    to_the_right, down = 1 + 4 + 0 + 25, 4 + 1 + 16
+    assert TotalVariation(weight=2.0).forward(image) == pytest.approx(
+        2 * (to_the_right + down) / 6, rel=1e-14
+    )
+
+
+def losses(rng, normalization):
+    target = rng.normal(size=(1, 3, 4, 5))
+    return {
+        "content": ContentLoss(target, normalization, weight=1.7),
+        "style": StyleLoss(gram_matrix(target), normalization, weight=1.7),
+        "total variation": TotalVariation(weight=1.7),
+    }
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", ["content", "style", "total variation"])
+def test_gradients_agree_with_finite_differences(rng, name, normalization):
+    loss = losses(rng, normalization)[name]
+    features = rng.normal(size=(1, 3, 4, 5))
+    expected = numerical_gradient(loss.forward, features)
+    loss.forward(features)
+    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 4), (2, 3, 4, 1), (1, 1, 1, 1)])
+def test_total_variation_of_thin_pictures(rng, shape):
+    loss, image = TotalVariation(), rng.normal(size=shape)
+    expected = numerical_gradient(loss.forward, image)
+    loss.forward(image)
+    np.testing.assert_allclose(loss.backward(), expected, atol=1e-9)
+
+
+def test_gradients_agree_with_pytorch(rng):
+    torch = pytest.importorskip("torch")
+    target, other, f = (
+        rng.normal(size=(1, 8, 6, 7)),
+        rng.normal(size=(1, 8, 5, 9)),
+        rng.normal(size=(1, 8, 6, 7)),
+    )
+
+    def gram(features):
+        flat = features.flatten(2)[0]
+        return flat @ flat.T / flat.shape[1]
+
+    f_torch = torch.from_numpy(f).requires_grad_()
+    p, a = torch.from_numpy(target), gram(torch.from_numpy(other))
+    total = (f_torch - p).square().sum() / p.square().sum()
+    total = total + 100 * (gram(f_torch) - a).square().sum() / a.square().sum()
+    total = total + 5 * (f_torch.diff(dim=2).square().sum() + f_torch.diff(dim=3).square().sum()) / f.size
+    total.backward()
+
+    ours = [ContentLoss(target), StyleLoss(gram_matrix(other), weight=100), TotalVariation(weight=5)]
+    assert sum(loss.forward(f) for loss in ours) == pytest.approx(total.item(), rel=1e-13)
+    np.testing.assert_allclose(
+        sum(loss.backward() for loss in ours), f_torch.grad.numpy(), rtol=1e-10, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize("name", ["content", "style", "total variation"])
+def test_float32_stays_float32_and_is_summed_in_float64(name):
+    rng = np.random.default_rng(2)
+    target = rng.normal(size=(1, 3, 200, 300))
+    features = rng.normal(size=target.shape)
+
+    def run(dtype):
+        p, f = target.astype(dtype), features.astype(dtype)
+        loss = {
+            "content": ContentLoss(p),
+            "style": StyleLoss(gram_matrix(p)),
+            "total variation": TotalVariation(),
+        }
+        return loss[name].forward(f), loss[name].backward()
+
+    exact, exact_gradient = run(np.float64)
+    value, gradient = run(np.float32)
+    assert isinstance(value, float)
+    assert gradient.dtype == np.float32
+    assert np.linalg.norm(gradient - exact_gradient) <= 1e-3 * np.linalg.norm(exact_gradient)
+    if (
+        name == "style"
+    ):  # the Gram matrix itself is float32, and the difference of two close ones loses digits
+        assert value == pytest.approx(exact, rel=1e-3)
+    else:
+        assert value == pytest.approx(exact, rel=1e-7)
+
+
+@pytest.mark.parametrize("name", ["content", "style", "total variation"])
+def test_each_forward_serves_one_backward_and_its_input_is_not_written_to(rng, name):
+    loss = losses(rng, "relative")[name]
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        loss.backward()
+    features = rng.normal(size=(1, 3, 4, 5))
+    features.flags.writeable = False
+    value = loss.forward(features)
+    first = loss.backward()
+    with pytest.raises(RuntimeError, match="serves one backward"):
+        loss.backward()
+    assert loss.forward(features) == value
+    np.testing.assert_array_equal(loss.backward(), first)
+
+
+def test_style_accepts_pictures_of_another_size(rng):
+    loss = StyleLoss(gram_matrix(rng.normal(size=(1, 3, 8, 2))))
+    loss.forward(rng.normal(size=(1, 3, 5, 6)))
+    assert loss.backward().shape == (1, 3, 5, 6)
+
+
+def test_losses_say_what_is_wrong(rng):
+    features = rng.normal(size=(1, 3, 4, 5))
+    with pytest.raises(ValueError, match="normalization must be one of relative, gatys, gram, got 'l2'"):
+        ContentLoss(features, "l2")
+    with pytest.raises(ValueError, match="one picture, shape \\(1, C, H, W\\), got \\(2, 3, 4, 5\\)"):
+        gram_matrix(np.repeat(features, 2, axis=0))
+    with pytest.raises(ValueError, match="Gram matrix of shape \\(C, C\\), got \\(1, 3, 4, 5\\)"):
+        StyleLoss(features)
+    with pytest.raises(ValueError, match="the target's shape \\(1, 3, 4, 5\\) and dtype float64"):
+        ContentLoss(features).forward(features[:, :, 1:])
+    with pytest.raises(ValueError, match="dtype float64, got \\(1, 3, 4, 5\\) and float32"):
+        ContentLoss(features).forward(features.astype(np.float32))
+    with pytest.raises(ValueError, match="the target's 3 channels and dtype float64, got 2 and float64"):
+        StyleLoss(gram_matrix(features)).forward(features[:, :2])
+    with pytest.raises(ValueError, match="not all zeros"):
+        ContentLoss(np.zeros_like(features))
+    with pytest.raises(TypeError, match="float32 or float64, got int64"):
+        TotalVariation().forward(np.zeros((1, 3, 4, 5), np.int64))
+    with pytest.raises(ValueError, match="image must have shape \\(N, C, H, W\\)"):
+        TotalVariation().forward(np.zeros((3, 4, 5)))
