@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
 from fastconv.nn.losses import STYLE_SCALES
 from fastconv.nn.vgg import LAYER_NAMES
 from fastconv.style.images import PictureLike
@@ -123,7 +121,7 @@ class Options:
     def _check_whole(self, *names: str, at_least: int) -> None:
         for name in names:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+            if type(value) is not int or value < at_least:
                 raise OptionError(f"{name} must be a whole number of at least {at_least}, got {value!r}")
 
     def _check_numbers(self, *names: str, zero_allowed: bool) -> None:
@@ -150,8 +148,8 @@ class Options:
 
 def parse_size(size: int | str) -> tuple[int, int] | None:
     """Return height and width for a size such as "320x192"; None for a long side, which keeps the aspect."""
-    if isinstance(size, int | np.integer) and not isinstance(size, bool):
-        sides: tuple[int, ...] = (int(size),)
+    if type(size) is int:
+        sides: tuple[int, ...] = (size,)
     else:
         parts = str(size).lower().split("x")
         sides = tuple(int(part) for part in parts if part.isascii() and part.isdigit())

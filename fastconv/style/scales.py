@@ -75,8 +75,8 @@ def plan_scales(size: Size, *, min_scale: int, steps: int) -> tuple[Scale, ...]:
         multiples of 16.
     """
     sizes = [size]
-    for halvings in itertools.count(1):
-        factor = 2 ** (-halvings / 2)
+    for number in itertools.count(1):
+        factor = 2 ** (-number / 2)
         height, width = (round(side * factor / GRID) * GRID for side in size)
         # Half a pixel of tolerance: 512 / sqrt(2)**4 is 128 but for rounding.
         if max(size) * factor < min_scale - 0.5 or min(height, width) < SMALLEST_SHORT_SIDE:
@@ -94,6 +94,11 @@ def style_size(style: Size, scale: Scale, options: Options) -> Size:
     return max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE)
 
 
+def to_planes(rgb: Array, dtype: str) -> Array:
+    """Turn a picture (H, W, 3) into what the network takes: (1, 3, H, W), contiguous."""
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype)
+
+
 def to_canvas(rgb: Array, dtype: str) -> Array:
     """Turn a picture (H, W, 3) into what is optimised: (1, 3, H', W'), sides repeated to multiples of 16.
 
@@ -102,7 +107,7 @@ def to_canvas(rgb: Array, dtype: str) -> Array:
     """
     height, width = rgb.shape[:2]
     margin = ((0, 0), (0, 0), (0, -height % GRID), (0, -width % GRID))
-    return np.pad(rgb.transpose(2, 0, 1)[None].astype(dtype), margin, mode="edge")
+    return np.pad(to_planes(rgb, dtype), margin, mode="edge")
 
 
 def to_picture(canvas: Array, size: Size) -> Array:

@@ -41,6 +41,7 @@ from fastconv.style.scales import (
     target_size,
     to_canvas,
     to_picture,
+    to_planes,
     to_uint8,
 )
 
@@ -352,7 +353,7 @@ class Transfer:
         self._average = RunningAverage(average_decay(options, scale.steps))
         self._scale = scale
         styles = [style.resized(style_size(style.size, scale, options)).rgb for style in self._styles]
-        return Objective(self._network, content, [rgb.transpose(2, 0, 1)[None] for rgb in styles], options)
+        return Objective(self._network, content, [to_planes(rgb, options.dtype) for rgb in styles], options)
 
     def _first_canvas(self, scale: Scale, content: Array) -> Array:
         if self._init is not None:
