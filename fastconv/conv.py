@@ -1,0 +1,477 @@
+"""2-D convolution and its gradients: check, choose an algorithm, allocate, run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv import checks
+from fastconv.checks import Array, ConvGeometry, IntOrPair, PaddingLike
+from fastconv.reference import im2col, loops
+
+Pass = Literal["forward", "input_grad", "weight_grad"]
+
+
+class Algorithm(Protocol):
+    """A way to compute a convolution.
+
+    Arrays have 4 axes, one float dtype, and are C-contiguous, aligned and native; no axis of them is empty.
+    ``out`` is allocated, with arbitrary contents, and is completely written.
+    """
+
+    def forward(
+        self, x: Array, weight: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        """Write the convolution of `x` and `weight`, plus `bias`, rectified if `relu`."""
+
+    def input_grad(self, grad_output: Array, weight: Array, geometry: ConvGeometry, out: Array) -> None:
+        """Write the gradient by the input."""
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        """Write the gradient by the weight."""
+
+
+class _Reference:
+    """One of the modules of `fastconv.reference` as an `Algorithm`."""
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+
+    def forward(
+        self, x: Array, weight: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        out[...] = self._module.conv2d(x, weight, bias, **_numbers(geometry))
+        if relu:
+            _rectify(out)
+
+    def input_grad(self, grad_output: Array, weight: Array, geometry: ConvGeometry, out: Array) -> None:
+        out[...] = self._module.conv2d_input_grad(
+            grad_output, weight, geometry.input_shape, **_numbers(geometry)
+        )
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        out[...] = self._module.conv2d_weight_grad(
+            grad_output, x, geometry.weight_shape, **_numbers(geometry)
+        )
+
+
+def _numbers(geometry: ConvGeometry) -> dict[str, Any]:
+    return {
+        "stride": geometry.stride,
+        "padding": geometry.padding,
+        "dilation": geometry.dilation,
+        "groups": geometry.groups,
+    }
+
+
+def _rectify(out: Array) -> None:
+    np.maximum(out, 0, out=out)  # NumPy's maximum keeps NaN
+
+
+ALGORITHMS: dict[str, Algorithm] = {"loops": _Reference(loops), "im2col": _Reference(im2col)}
+_PLANNED = ("direct", "winograd", "winograd2")
+
+
+def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
+    """Return the name of the algorithm that "auto" stands for. It never times anything."""
+    return "im2col"
+
+
+def _find(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> Algorithm:
+    return ALGORITHMS[choose(geometry, dtype, pass_) if name == "auto" else name]
+
+
+def conv2d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: IntOrPair = 1,
+    padding: PaddingLike = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve images with kernels (cross-correlation, as in every deep-learning library).
+
+    Parameters
+    ----------
+    x
+        Images, (N, C, H, W) or (C, H, W), float32 or float64. Any strides and byte order; never written to.
+    weight
+        Kernels, (K, C/groups, R, S), of the dtype of `x`.
+    bias
+        One value a kernel, (K,), of the same dtype.
+    stride, dilation
+        Steps between windows and between the places of a window: an int, or (rows, columns).
+    padding
+        Zeros around each plane: an int, (rows, columns), ((top, bottom), (left, right)), "valid" (none), or "same"
+        (output as large as the input; stride 1 only; an odd number puts the one more at the bottom or right).
+    groups
+        Number of independent convolutions side by side; divides C and K.
+    activation
+        None or "relu". The fused ReLU keeps NaN.
+    algorithm
+        "auto", or by name "loops" or "im2col" (the NumPy references).
+    out
+        Array for the result: exact shape and native dtype, writable, C-contiguous, no memory shared with an input.
+
+    Returns
+    -------
+    Array
+        (N, K, OH, OW), or (K, OH, OW) for (C, H, W), of the dtype of `x` in native byte order, C-contiguous; `out`
+        if given. OH = (H + top + bottom - dilation * (R - 1) - 1) // stride + 1, OW alike.
+
+    Raises
+    ------
+    TypeError
+        If dtypes differ or are not float32 or float64, or a number is not an int.
+    ValueError
+        If shapes and numbers do not fit together, or the algorithm asked for is not available.
+
+    Notes
+    -----
+    The semantics are those of ``torch.nn.functional.conv2d``. N = 0 gives an empty result, C = 0 the bias.
+    """
+    x, weight = checks.float_arrays(x=x, weight=weight)
+    geometry = checks.conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups)
+    bias = checks.bias_array(bias, weight)
+    relu = checks.is_relu(activation)
+    name = _algorithm_name(algorithm)
+    shape = geometry.output_shape[4 - x.ndim :]
+    result = checks.result_array(out, shape, x.dtype, x=x, weight=weight, bias=bias)
+    target = result.reshape(geometry.output_shape)
+    if geometry.c == 0:
+        target[...] = 0 if bias is None else bias[:, np.newaxis, np.newaxis]
+        if relu:
+            _rectify(target)
+    elif geometry.n:
+        _find(name, geometry, result.dtype, "forward").forward(
+            checks.prepared(x).reshape(geometry.input_shape),
+            checks.prepared(weight),
+            None if bias is None else checks.prepared(bias),
+            relu,
+            geometry,
+            target,
+        )
+    return result
+
+
+def conv2d_input_grad(
+    grad_output: ArrayLike,
+    weight: ArrayLike,
+    input_shape: Sequence[int],
+    *,
+    stride: IntOrPair = 1,
+    padding: PaddingLike = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of a loss by the input of `conv2d`, given its gradient by the output.
+
+    Parameters
+    ----------
+    grad_output
+        Gradient by the output, (N, K, OH, OW) or (K, OH, OW), float32 or float64.
+    weight
+        Kernels, (K, C/groups, R, S), of the same dtype.
+    input_shape
+        Shape of ``x``: (N, C, H, W), or (C, H, W) with a `grad_output` of three axes.
+    stride, padding, dilation, groups, algorithm, out
+        As in `conv2d`. A fused activation is not seen here: pass ``relu_backward(grad_output, y)``.
+
+    Returns
+    -------
+    Array
+        Of `input_shape`, C-contiguous; `out` if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+    """
+    grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=weight)
+    shape = checks.shape_like("input_shape", input_shape, (3, 4))
+    geometry = checks.conv_geometry(
+        shape, weight.shape, stride, padding, dilation, groups, x_name="input_shape"
+    )
+    checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
+    name = _algorithm_name(algorithm)
+    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
+    if result.size:
+        _find(name, geometry, result.dtype, "input_grad").input_grad(
+            checks.prepared(grad_output).reshape(geometry.output_shape),
+            checks.prepared(weight),
+            geometry,
+            result.reshape(geometry.input_shape),
+        )
+    return result
+
+
+def conv2d_weight_grad(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight_shape: Sequence[int],
+    *,
+    stride: IntOrPair = 1,
+    padding: PaddingLike = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Return the gradient of a loss by the weight of `conv2d`, given its gradient by the output.
+
+    Parameters
+    ----------
+    grad_output
+        Gradient by the output, (N, K, OH, OW), or (K, OH, OW) with an `x` of three axes; float32 or float64.
+    x
+        The input of the forward pass, (N, C, H, W) or (C, H, W), of the same dtype.
+    weight_shape
+        Shape of ``weight``, (K, C/groups, R, S).
+    stride, padding, dilation, groups, algorithm, out
+        As in `conv2d`.
+
+    Returns
+    -------
+    Array
+        Of `weight_shape`, C-contiguous, summed over the batch (zero for N = 0); `out` if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+    """
+    grad_output, x = checks.float_arrays(grad_output=grad_output, x=x)
+    shape = checks.shape_like("weight_shape", weight_shape, (4,))
+    geometry = checks.conv_geometry(
+        x.shape, shape, stride, padding, dilation, groups, weight_name="weight_shape"
+    )
+    checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
+    name = _algorithm_name(algorithm)
+    result = checks.result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
+    if geometry.n == 0:
+        result[...] = 0
+    elif result.size:
+        _find(name, geometry, result.dtype, "weight_grad").weight_grad(
+            checks.prepared(grad_output).reshape(geometry.output_shape),
+            checks.prepared(x).reshape(geometry.input_shape),
+            geometry,
+            result,
+        )
+    return result
+
+
+def conv2d_bias_grad(grad_output: ArrayLike, *, out: Array | None = None) -> Array:
+    """Return the gradient of a loss by the bias of `conv2d`: `grad_output` summed over N, H and W.
+
+    Parameters
+    ----------
+    grad_output
+        Gradient by the output, (N, K, OH, OW) or (K, OH, OW), float32 or float64.
+    out
+        As in `conv2d`.
+
+    Returns
+    -------
+    Array
+        (K,); zero for N = 0; `out` if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+    """
+    (grad_output,) = checks.float_arrays(grad_output=grad_output)
+    shape = checks.batched("grad_output", grad_output.shape)
+    result = checks.result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
+    result[...] = im2col.conv2d_bias_grad(grad_output.reshape(shape))
+    return result
+
+
+class Conv2dGradients(NamedTuple):
+    """Gradients of a convolution by its three arguments; None for one that was not asked for."""
+
+    input: Array | None
+    weight: Array | None
+    bias: Array | None
+
+
+def conv2d_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    weight: ArrayLike,
+    *,
+    stride: IntOrPair = 1,
+    padding: PaddingLike = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    needs: Sequence[bool] = (True, True, True),
+) -> Conv2dGradients:
+    """Return the gradients of a loss by input, weight and bias of `conv2d`.
+
+    Parameters
+    ----------
+    grad_output
+        Gradient by the output, (N, K, OH, OW), or (K, OH, OW) with an `x` of three axes; float32 or float64.
+    x, weight, stride, padding, dilation, groups, algorithm
+        Those of the forward pass.
+    needs
+        Which of the three to compute: (input, weight, bias).
+
+    Returns
+    -------
+    Conv2dGradients
+        Named tuple (input, weight, bias).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+    """
+    grad_output, x, weight = checks.float_arrays(grad_output=grad_output, x=x, weight=weight)
+    geometry = checks.conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups)
+    checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
+    _algorithm_name(algorithm)
+    needs_input, needs_weight, needs_bias = checks.flags("needs", needs, 3)
+    grad_output = checks.prepared(grad_output)  # here, lest each of the three copies it
+    how: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "algorithm": algorithm,
+    }
+    return Conv2dGradients(
+        conv2d_input_grad(grad_output, weight, x.shape, **how) if needs_input else None,
+        conv2d_weight_grad(grad_output, x, weight.shape, **how) if needs_weight else None,
+        conv2d_bias_grad(grad_output) if needs_bias else None,
+    )
+
+
+class PackedConv2d:
+    """A convolution whose weights stay the same from call to call.
+
+    The weights are copied, so later changes to the array are not seen. An instance is frozen, may be used by many
+    threads at once, and can be pickled.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, activation, algorithm
+        As in `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv2d`.
+    """
+
+    __slots__ = ("_activation", "_algorithm", "_bias", "_numbers", "_weight")
+
+    _weight: Array
+    _bias: Array | None
+    _numbers: dict[str, Any]
+    _activation: str | None
+    _algorithm: str
+
+    def __init__(
+        self,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        stride: IntOrPair = 1,
+        padding: PaddingLike = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+        activation: str | None = None,
+        algorithm: str = "auto",
+    ):
+        (weight,) = checks.float_arrays(weight=weight)
+        numbers = checks.conv_numbers(weight.shape, stride, padding, dilation, groups)
+        bias = checks.bias_array(bias, weight)
+        checks.is_relu(activation)
+        _algorithm_name(algorithm)
+        for name, value in {
+            "_weight": _frozen_copy(weight),
+            "_bias": None if bias is None else _frozen_copy(bias),
+            "_numbers": numbers,
+            "_activation": activation,
+            "_algorithm": algorithm,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    def forward(self, x: ArrayLike, out: Array | None = None) -> Array:
+        """Return the convolution of `x`; see `conv2d`."""
+        return conv2d(
+            x,
+            self._weight,
+            self._bias,
+            **self._numbers,
+            activation=self._activation,
+            algorithm=self._algorithm,
+            out=out,
+        )
+
+    def input_grad(
+        self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None
+    ) -> Array:
+        """Return the gradient by the input; see `conv2d_input_grad`."""
+        return conv2d_input_grad(
+            grad_output, self._weight, input_shape, **self._numbers, algorithm=self._algorithm, out=out
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory held: weight and bias."""
+        return self._weight.nbytes + (0 if self._bias is None else self._bias.nbytes)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """(K, C/groups, R, S)."""
+        return self._weight.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64, native."""
+        return self._weight.dtype
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm asked for."""
+        return self._algorithm
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a PackedConv2d is frozen: cannot set {name}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a PackedConv2d is frozen: cannot delete {name}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        how = {**self._numbers, "activation": self._activation, "algorithm": self._algorithm}
+        return partial(type(self), **how), (self._weight, self._bias)
+
+    def __repr__(self) -> str:
+        how = {**self._numbers, "activation": self._activation, "algorithm": self._algorithm}
+        listed = ", ".join(f"{name}={value!r}" for name, value in how.items())
+        return f"PackedConv2d(weight {self.weight_shape} {self.dtype}, {listed})"
+
+
+def _frozen_copy(array: Array) -> Array:
+    copy = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def _algorithm_name(value: str) -> str:
+    return checks.algorithm_name(value, tuple(ALGORITHMS), _PLANNED)
