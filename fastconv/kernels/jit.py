@@ -207,6 +207,16 @@ def parallel(function: Callable[..., Any]) -> Any:
     return _cached(numba.njit(parallel=True, **OPTIONS)(function))
 
 
+def record_type(fields: type[tuple]) -> np.dtype:
+    """Structured dtype of a NamedTuple of integers, as compiled code sees the record that `job` is the address of."""
+    return np.dtype([(name, np.intp) for name in fields._fields])
+
+
+def record_of(fields: tuple) -> np.ndarray:
+    """Return the memory of such a record."""
+    return np.array(fields, np.intp)
+
+
 # --- threads --------------------------------------------------------------------------------------------------------
 
 _layer_lock = threading.Lock()
@@ -295,8 +305,8 @@ def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: i
         The serial and the parallel twin.
     zero : numpy.float32 or numpy.float64
         Zero of the element type.
-    job : (1,) structured array
-        The record of addresses and sizes; the caller keeps alive all that it points to.
+    job : array of :func:`record_of`
+        Addresses and sizes; the caller keeps alive all that it points to.
     threads : int
         How many parts the work has.
     """

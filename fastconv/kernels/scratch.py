@@ -1,0 +1,40 @@
+"""Scratch memory for kernels: aligned, reused, and owned by one call at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+ALIGNMENT = 64  # a cache line, and the widest vector
+KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
+
+_lock = threading.Lock()
+_idle: list[np.ndarray] = []
+
+
+@contextlib.contextmanager
+def borrow(nbytes: int) -> Iterator[int]:
+    """Yield the address of at least `nbytes` bytes that nobody else uses meanwhile; what they hold is undefined."""
+    buffer = _take(nbytes + ALIGNMENT)
+    try:
+        yield -(-buffer.ctypes.data // ALIGNMENT) * ALIGNMENT
+    finally:
+        _give_back(buffer)
+
+
+def _take(nbytes: int) -> np.ndarray:
+    with _lock:
+        fitting = [number for number, buffer in enumerate(_idle) if buffer.nbytes >= nbytes]
+        if fitting:
+            return _idle.pop(min(fitting, key=lambda number: _idle[number].nbytes))
+    return np.empty(nbytes, np.uint8)
+
+
+def _give_back(buffer: np.ndarray) -> None:
+    with _lock:
+        _idle.append(buffer)
+        while sum(each.nbytes for each in _idle) > KEEP_BYTES:
+            _idle.pop(0)  # the one that has waited longest
