@@ -135,6 +135,7 @@ class Conv2d(Layer):
         needs = (True, True, self.bias is not None)
         gradients = conv2d_backward(grad_output, self._take(), self.weight, needs=needs, **self._options)
         self.weight_grad, self.bias_grad = gradients.weight, gradients.bias
+        assert gradients.input is not None  # it was asked for
         return gradients.input
 
 

@@ -12,7 +12,7 @@ normalise them, which differ by constant factors:
 ========== ======================= ==================== ===================================================
 `relative` 1 / sum P^2             1 / sum A^2          error relative to the target: a loss of 1 is "as wrong
                                                         as zeros", whatever the layer, size or weights
-`gatys`    1 / (2 C M)             1 / (4 C^2)          the paper's, up to the size of the picture
+`gatys`    1 / (2 C M)             1 / (4 C^2)          the paper's, the content loss divided by C M as well
 `gram`     1 / (C M)               1 / C^4              the mean square of the entries, as other programs
                                                         have it with a Gram matrix that is divided by C too
 ========== ======================= ==================== ===================================================

@@ -72,7 +72,8 @@ class VGG19(Differentiable):
     dtype : float32 or float64
         Of the computation, the features and the gradients.
     pooling : {"max", "average"}
-        The original network's, or the one that Gatys, Ecker and Bethge found to give smoother pictures.
+        The original network's, or the one whose pictures Gatys, Ecker and Bethge preferred
+        (arXiv:1508.06576, methods).
 
     Notes
     -----
@@ -128,7 +129,8 @@ class VGG19(Differentiable):
         wanted = _check_names(names)
         path = LAYERS[: 1 + max(LAYER_NAMES.index(name) for name in wanted)]
         _check_image(image, path)
-        x: Array = np.subtract(image, np.reshape(MEAN_RGB, (3, 1, 1)), dtype=self.dtype, casting="same_kind")
+        mean = np.reshape(MEAN_RGB, (3, 1, 1))
+        x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
         features = {}
         tape = []
         for layer in path:
