@@ -2,8 +2,8 @@
 
 The scene gives each point a colour and a stream function. Strokes run along the lines on which the stream
 function is constant, as smoke does in curl noise (Bridson, Hourihan and Nordenstam, 2007), and are laid on
-from a broad brush to a fine one, as in painterly rendering (Hertzmann, 1998). Every stroke carries two colours
-in its bristles and leaves a relief, which is lit from the upper left in the end.
+from a broad brush to a fine one, as in painterly rendering (Hertzmann, 1998). Every stroke carries two
+colours in its bristles and leaves a relief, which is lit from the upper left in the end.
 """
 
 from __future__ import annotations
