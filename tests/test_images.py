@@ -353,11 +353,15 @@ def test_demo_photograph_without_scikit_image(monkeypatch):
         ((400, 600), 900, False, (400, 600)),
         ((400, 600), 900, True, (600, 900)),
         ((1, 1000), 10, False, (1, 10)),
-        ((400, 600), (320, 192), False, (192, 320)),
     ],
 )
 def test_size_to_fit(shape, size, enlarge, expected):
     assert size_to_fit(shape, size, enlarge=enlarge) == expected
+
+
+def test_size_to_fit_needs_a_pixel():
+    with pytest.raises(ValueError, match="size is 0; expected"):
+        size_to_fit((400, 600), 0)
 
 
 @pytest.mark.parametrize("method", ["lanczos", "bicubic", "bilinear", "area"])

@@ -297,18 +297,15 @@ def demo_photograph() -> Path:
 # --- sizes ------------------------------------------------------------------------------------------------
 
 
-def size_to_fit(
-    shape: tuple[int, int], size: int | tuple[int, int], *, enlarge: bool = False
-) -> tuple[int, int]:
-    """Say at which size a picture of a given shape is to be used.
+def size_to_fit(shape: tuple[int, int], size: int, *, enlarge: bool = False) -> tuple[int, int]:
+    """Say at which size a picture of a given shape is to be used, its proportions kept.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width of the picture.
-    size : int or (int, int)
-        The long side in pixels, with the proportions kept; or width and height, in the order of `320x192`,
-        to stretch the picture to.
+    size : int
+        The long side in pixels, at least 1.
     enlarge : bool
         Whether a long side may be made longer than it is.
 
@@ -317,9 +314,8 @@ def size_to_fit(
     (int, int)
         Height and width.
     """
-    if isinstance(size, tuple):
-        width, height = size
-        return height, width
+    if size < 1:
+        raise ValueError(f"size is {size}; expected a number of pixels, at least 1")
     long_side = max(shape)
     if size >= long_side and not enlarge:
         return shape
