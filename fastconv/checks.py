@@ -1,7 +1,7 @@
 """Every argument check of `fastconv.conv` and `fastconv.pool`, and every message they raise.
 
-A message names the argument, what came and what was expected. What depends on shapes and numbers alone is computed
-once and remembered: the second call with the same shapes costs a look-up.
+A message names the argument, what came and what was expected. What depends on shapes and numbers alone is
+computed once and remembered: the second call with the same shapes costs a look-up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,11 +89,11 @@ class PoolGeometry:
         return self.n, self.c, self.out_h, self.out_w
 
 
-# --- arrays -------------------------------------------------------------------------------------------------------
+# --- arrays -----------------------------------------------------------------------------------------------
 
 
 def float_arrays(**arguments: ArrayLike) -> list[Array]:
-    """Return the arguments as arrays that are all float32 or all float64, in either byte order, not copied."""
+    """Return the arguments as arrays, all float32 or all float64, in either byte order, not copied."""
     arrays = [np.asarray(value) for value in arguments.values()]
     first = arrays[0].dtype
     if first in _FLOATS and all(array.dtype == first for array in arrays):
@@ -167,7 +167,7 @@ def bias_array(bias: ArrayLike | None, weight: Array) -> Array | None:
 
 
 def index_array(indices: ArrayLike, grad_output: Array, plane: Pair) -> Array:
-    """Return `indices` as an int64 array of the shape of `grad_output`, every index within the plane (H, W)."""
+    """Return `indices`, int64, of the shape of `grad_output`, each within the plane (H, W)."""
     array = np.asarray(indices)
     if _native(array.dtype) != np.int64:
         raise TypeError(f"indices must be int64, as max_pool2d returns them, got {array.dtype}")
@@ -177,26 +177,29 @@ def index_array(indices: ArrayLike, grad_output: Array, plane: Pair) -> Array:
         lowest, highest = int(array.min()), int(array.max())
         if lowest < 0 or highest >= plane[0] * plane[1]:
             raise ValueError(
-                f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of input_shape, "
-                f"got {lowest} to {highest}"
+                f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of "
+                f"input_shape, got {lowest} to {highest}"
             )
     return array
 
 
-# --- numbers and words ----------------------------------------------------------------------------------------------
+# --- numbers and words ------------------------------------------------------------------------------------
 
 
 def flag(name: str, value: bool) -> bool:
     """Return `value`, a bool."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {_show(value)}")
     return bool(value)
 
 
 def flags(name: str, value: Sequence[bool], count: int) -> tuple[bool, ...]:
     """Return `value`, a sequence of `count` bools."""
-    if not isinstance(value, Sequence) or len(value) != count:
-        raise TypeError(f"{name} must be a sequence of {count} bools, got {_show(value)}")
+    wanted = f"a sequence of {count} bools"
+    if not _is_sequence(value):
+        raise TypeError(f"{name} must be {wanted}, got {_show(value)}")
+    if len(value) != count:
+        raise ValueError(f"{name} must be {wanted}, got {_show(value)}")
     return tuple(flag(name, item) for item in value)
 
 
@@ -234,19 +237,24 @@ def divisor(value: int | None) -> int | None:
 def shape_like(name: str, value: Sequence[int], ranks: Sequence[int]) -> tuple[int, ...]:
     """Return `value`, a sequence of non-negative ints whose length is among `ranks`."""
     wanted = f"a sequence of {' or '.join(map(str, ranks))} ints, each at least 0"
-    if not isinstance(value, Sequence) or isinstance(value, str) or not all(map(_is_integer, value)):
+    if not _is_sequence(value) or not all(map(_is_integer, value)):
         raise TypeError(f"{name} must be {wanted}, got {_show(value)}")
     if len(value) not in ranks or min(value) < 0:
         raise ValueError(f"{name} must be {wanted}, got {_show(value)}")
     return tuple(int(item) for item in value)
 
 
+# The first test of each of these two is the usual case; the rest costs a microsecond.
 def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, (int, np.integer)) and not isinstance(value, bool))
 
 
 def _is_sequence(value: object) -> bool:
-    return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    return isinstance(value, (tuple, list)) or (
+        value.ndim > 0
+        if isinstance(value, np.ndarray)
+        else isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    )
 
 
 def _show(value: object) -> str:
@@ -266,132 +274,34 @@ def _pair(name: str, value: Any, minimum: int) -> Pair:
     return int(items[0]), int(items[-1])
 
 
-def _padding(value: Any) -> Sides | Word:
-    """Return `value` as (top, bottom, left, right), or as the word "same" or "valid"."""
+def _padding(value: Any) -> tuple[Pair, Pair] | Word:
+    """Return `value` as ((top, bottom), (left, right)), or as the word "same" or "valid"."""
     if isinstance(value, str):
         if value not in ("same", "valid"):
             raise ValueError(f'padding must be "same", "valid" or numbers, got {value!r}')
-        return value
+        return cast("Word", value)
     if _is_sequence(value) and any(map(_is_sequence, value)):
         if len(value) != 2 or not all(_is_sequence(side) and len(side) == 2 for side in value):
             raise ValueError(f"padding by sides must be ((top, bottom), (left, right)), got {_show(value)}")
-        return *_pair("padding", value[0], 0), *_pair("padding", value[1], 0)
+        return _pair("padding", value[0], 0), _pair("padding", value[1], 0)
     high, wide = _pair("padding", value, 0)
-    return high, high, wide, wide
+    return (high, high), (wide, wide)
 
 
-# --- convolution ----------------------------------------------------------------------------------------------------
+# --- shared by convolution and pooling --------------------------------------------------------------------
 
 
-def batched(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape (N, C, H, W) of an array that is so, or (C, H, W)."""
-    if len(shape) == 4:
-        return shape
+def batch_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return the shape (N, C, H, W) of an array that has it, or (C, H, W)."""
     if len(shape) == 3:
-        return (1, *shape)
-    raise ValueError(f"{name} must have 4 axes (N, C, H, W), or 3 (C, H, W), got shape {shape}")
-
-
-def conv_geometry(
-    x_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-    stride: IntOrPair,
-    padding: PaddingLike,
-    dilation: IntOrPair,
-    groups: int,
-    *,
-    x_name: str = "x",
-    weight_name: str = "weight",
-) -> ConvGeometry:
-    """Check the shapes and numbers of a convolution and return them with what follows from them.
-
-    Parameters
-    ----------
-    x_shape, weight_shape
-        (N, C, H, W) or (C, H, W), and (K, C/groups, R, S).
-    stride, padding, dilation, groups
-        As the caller got them.
-    x_name, weight_name
-        What the caller calls the two shapes, for messages.
-    """
-    return _conv_geometry(
-        batched(x_name, x_shape),
-        weight_shape,
-        _pair("stride", stride, 1),
-        _padding(padding),
-        _pair("dilation", dilation, 1),
-        _group_count(groups),
-        x_name,
-        weight_name,
-    )
-
-
-@lru_cache(maxsize=4096)
-def _conv_geometry(
-    x_shape: tuple[int, int, int, int],
-    weight_shape: tuple[int, ...],
-    stride: Pair,
-    padding: Sides | Word,
-    dilation: Pair,
-    groups: int,
-    x_name: str,
-    weight_name: str,
-) -> ConvGeometry:
-    _check_weight_shape(weight_name, weight_shape, groups)
-    n, c, h, w = x_shape
-    k, channels, r, s = weight_shape
-    if c != channels * groups:
-        raise ValueError(
-            f"{x_name} must have {channels * groups} channels, those of {weight_name} {weight_shape} "
-            f"times groups={groups}, got shape {x_shape}"
-        )
-    if n and c and not (h and w):
-        raise ValueError(f"{x_name} must have at least one row and one column, got shape {x_shape}")
-    sides = _padding_in_numbers(padding, (r, s), stride, dilation)
-    out_h, out_w = _output_size(x_name, (h, w), (r, s), stride, sides, dilation, ceil_mode=False)
-    return ConvGeometry(n, c, h, w, k, r, s, groups, stride, sides, dilation, out_h, out_w)
-
-
-def conv_numbers(
-    weight_shape: tuple[int, ...], stride: IntOrPair, padding: PaddingLike, dilation: IntOrPair, groups: int
-) -> dict[str, Any]:
-    """Check what can be checked of a convolution before its input is known, and return its numbers.
-
-    Returns
-    -------
-    dict
-        The arguments stride, padding, dilation and groups of `fastconv.conv2d`, in numbers.
-    """
-    count = _group_count(groups)
-    _check_weight_shape("weight", weight_shape, count)
-    steps, spread = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
-    top, bottom, left, right = _padding_in_numbers(_padding(padding), weight_shape[2:], steps, spread)
-    return {"stride": steps, "padding": ((top, bottom), (left, right)), "dilation": spread, "groups": count}
-
-
-def _group_count(groups: int) -> int:
-    if not _is_integer(groups):
-        raise TypeError(f"groups must be an int, got {_show(groups)}")
-    if groups < 1:
-        raise ValueError(f"groups must be at least 1, got {groups}")
-    return int(groups)
-
-
-def _check_weight_shape(name: str, shape: tuple[int, ...], groups: int) -> None:
+        return 1, shape[0], shape[1], shape[2]
     if len(shape) != 4:
-        raise ValueError(f"{name} must have 4 axes (K, C/groups, R, S), got shape {shape}")
-    k, _, r, s = shape
-    if k < 1 or k % groups:
-        raise ValueError(
-            f"{name} must have a positive multiple of groups={groups} kernels, got shape {shape}"
-        )
-    if r < 1 or s < 1:
-        raise ValueError(f"{name} must have kernels of at least 1x1, got shape {shape}")
+        raise ValueError(f"{name} must have 4 axes (N, C, H, W), or 3 (C, H, W), got shape {shape}")
+    return shape[0], shape[1], shape[2], shape[3]
 
 
-def _padding_in_numbers(
-    padding: Sides | Word, kernel_size: tuple[int, ...], stride: Pair, dilation: Pair
-) -> Sides:
+def _sides(padding: tuple[Pair, Pair] | Word, kernel_size: Pair, stride: Pair, dilation: Pair) -> Sides:
+    """Return `padding` as (top, bottom, left, right)."""
     if padding == "valid":
         return 0, 0, 0, 0
     if padding == "same":
@@ -399,7 +309,8 @@ def _padding_in_numbers(
             raise ValueError(f'padding "same" needs stride 1, got stride {stride}')
         high, wide = (d * (size - 1) for d, size in zip(dilation, kernel_size, strict=True))
         return high // 2, high - high // 2, wide // 2, wide - wide // 2
-    return padding
+    (top, bottom), (left, right) = padding
+    return top, bottom, left, right
 
 
 def _output_size(
@@ -438,7 +349,79 @@ def _output_length(
     return positions - 1 if (positions - 1) * stride >= length + before else positions
 
 
-# --- pooling --------------------------------------------------------------------------------------------------------
+# --- convolution ------------------------------------------------------------------------------------------
+
+
+class ConvNumbers(NamedTuple):
+    """The numbers of a convolution that do not depend on the input, as keywords of `fastconv.conv2d`."""
+
+    stride: Pair
+    padding: tuple[Pair, Pair] | Word
+    dilation: Pair
+    groups: int
+
+
+def conv_numbers(stride: IntOrPair, padding: PaddingLike, dilation: IntOrPair, groups: int) -> ConvNumbers:
+    """Return the numbers that describe a convolution, each checked by itself."""
+    if not _is_integer(groups):
+        raise TypeError(f"groups must be an int, got {_show(groups)}")
+    if groups < 1:
+        raise ValueError(f"groups must be at least 1, got {groups}")
+    return ConvNumbers(
+        _pair("stride", stride, 1), _padding(padding), _pair("dilation", dilation, 1), int(groups)
+    )
+
+
+@lru_cache(maxsize=4096)
+def conv_geometry(
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    numbers: ConvNumbers,
+    x_name: str = "x",
+    weight_name: str = "weight",
+) -> ConvGeometry:
+    """Check that the shapes and numbers of a convolution fit together and return what follows from them.
+
+    Parameters
+    ----------
+    x_shape, weight_shape
+        (N, C, H, W) or (C, H, W), and (K, C/groups, R, S).
+    numbers
+        From `conv_numbers`.
+    x_name, weight_name
+        What the caller calls the two shapes, for messages.
+    """
+    n, c, h, w = batch_shape(x_name, x_shape)
+    check_weight_shape(weight_name, weight_shape, numbers)
+    k, channels, r, s = weight_shape
+    stride, _, dilation, groups = numbers
+    if c != channels * groups:
+        raise ValueError(
+            f"{x_name} must have {channels * groups} channels, those of {weight_name} {weight_shape} "
+            f"times groups={groups}, got shape {x_shape}"
+        )
+    if n and c and not (h and w):
+        raise ValueError(f"{x_name} must have at least one row and one column, got shape {x_shape}")
+    padding = _sides(numbers.padding, (r, s), stride, dilation)
+    out_h, out_w = _output_size(x_name, (h, w), (r, s), stride, padding, dilation, ceil_mode=False)
+    return ConvGeometry(n, c, h, w, k, r, s, groups, stride, padding, dilation, out_h, out_w)
+
+
+def check_weight_shape(name: str, shape: tuple[int, ...], numbers: ConvNumbers) -> None:
+    """Raise ValueError unless `shape` is (K, C/groups, R, S) and goes with `numbers`."""
+    if len(shape) != 4:
+        raise ValueError(f"{name} must have 4 axes (K, C/groups, R, S), got shape {shape}")
+    k, _, r, s = shape
+    if k < 1 or k % numbers.groups:
+        raise ValueError(
+            f"{name} must have a positive multiple of groups={numbers.groups} kernels, got shape {shape}"
+        )
+    if r < 1 or s < 1:
+        raise ValueError(f"{name} must have kernels of at least 1x1, got shape {shape}")
+    _sides(numbers.padding, (r, s), numbers.stride, numbers.dilation)
+
+
+# --- pooling ----------------------------------------------------------------------------------------------
 
 
 def pool_geometry(
@@ -453,11 +436,11 @@ def pool_geometry(
 ) -> PoolGeometry:
     """Check the shape and numbers of a pooling and return them with what follows from them.
 
-    The parameters are those of `fastconv.max_pool2d`; `x_name` is what the caller calls the shape, for messages.
+    The parameters are those of `fastconv.max_pool2d`; `x_name` is what the caller calls the shape.
     """
     window = _pair("kernel_size", kernel_size, 1)
     return _pool_geometry(
-        batched(x_name, x_shape),
+        x_shape,
         window,
         window if stride is None else _pair("stride", stride, 1),
         _padding(padding),
@@ -469,18 +452,18 @@ def pool_geometry(
 
 @lru_cache(maxsize=4096)
 def _pool_geometry(
-    x_shape: tuple[int, int, int, int],
+    x_shape: tuple[int, ...],
     kernel_size: Pair,
     stride: Pair,
-    padding: Sides | Word,
+    padding: tuple[Pair, Pair] | Word,
     dilation: Pair,
     ceil_mode: bool,
     x_name: str,
 ) -> PoolGeometry:
-    n, c, h, w = x_shape
+    n, c, h, w = batch_shape(x_name, x_shape)
     if not (h and w):
         raise ValueError(f"{x_name} must have at least one row and one column, got shape {x_shape}")
-    sides = _padding_in_numbers(padding, kernel_size, stride, dilation)
+    sides = _sides(padding, kernel_size, stride, dilation)
     limits = [(d * (size - 1) + 1) // 2 for d, size in zip(dilation, kernel_size, strict=True)]
     if max(sides[:2]) > limits[0] or max(sides[2:]) > limits[1]:
         raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
-from fastconv.checks import Array, ConvGeometry, IntOrPair, PaddingLike
+from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -45,22 +45,22 @@ class _Reference:
     def forward(
         self, x: Array, weight: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
     ) -> None:
-        out[...] = self._module.conv2d(x, weight, bias, **_numbers(geometry))
+        out[...] = self._module.conv2d(x, weight, bias, **_keywords(geometry))
         if relu:
             _rectify(out)
 
     def input_grad(self, grad_output: Array, weight: Array, geometry: ConvGeometry, out: Array) -> None:
         out[...] = self._module.conv2d_input_grad(
-            grad_output, weight, geometry.input_shape, **_numbers(geometry)
+            grad_output, weight, geometry.input_shape, **_keywords(geometry)
         )
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
         out[...] = self._module.conv2d_weight_grad(
-            grad_output, x, geometry.weight_shape, **_numbers(geometry)
+            grad_output, x, geometry.weight_shape, **_keywords(geometry)
         )
 
 
-def _numbers(geometry: ConvGeometry) -> dict[str, Any]:
+def _keywords(geometry: ConvGeometry) -> dict[str, Any]:
     return {
         "stride": geometry.stride,
         "padding": geometry.padding,
@@ -112,8 +112,9 @@ def conv2d(
     stride, dilation
         Steps between windows and between the places of a window: an int, or (rows, columns).
     padding
-        Zeros around each plane: an int, (rows, columns), ((top, bottom), (left, right)), "valid" (none), or "same"
-        (output as large as the input; stride 1 only; an odd number puts the one more at the bottom or right).
+        Zeros around each plane: an int, (rows, columns), ((top, bottom), (left, right)), "valid" (none), or
+        "same" (output as large as the input; stride 1 only; of an odd number the larger half goes to the
+        bottom or right).
     groups
         Number of independent convolutions side by side; divides C and K.
     activation
@@ -121,13 +122,14 @@ def conv2d(
     algorithm
         "auto", or by name "loops" or "im2col" (the NumPy references).
     out
-        Array for the result: exact shape and native dtype, writable, C-contiguous, no memory shared with an input.
+        Array for the result: exact shape and native dtype, writable, C-contiguous, no memory shared with an
+        input.
 
     Returns
     -------
     Array
-        (N, K, OH, OW), or (K, OH, OW) for (C, H, W), of the dtype of `x` in native byte order, C-contiguous; `out`
-        if given. OH = (H + top + bottom - dilation * (R - 1) - 1) // stride + 1, OW alike.
+        (N, K, OH, OW), or (K, OH, OW) for (C, H, W), of the dtype of `x` in native byte order, C-contiguous;
+        `out` if given. OH = (H + top + bottom - dilation * (R - 1) - 1) // stride + 1, OW alike.
 
     Raises
     ------
@@ -141,10 +143,21 @@ def conv2d(
     The semantics are those of ``torch.nn.functional.conv2d``. N = 0 gives an empty result, C = 0 the bias.
     """
     x, weight = checks.float_arrays(x=x, weight=weight)
-    geometry = checks.conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups)
     bias = checks.bias_array(bias, weight)
-    relu = checks.is_relu(activation)
-    name = _algorithm_name(algorithm)
+    numbers = checks.conv_numbers(stride, padding, dilation, groups)
+    return _forward(x, weight, bias, numbers, checks.is_relu(activation), _algorithm_name(algorithm), out)
+
+
+def _forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    numbers: ConvNumbers,
+    relu: bool,
+    algorithm: str,
+    out: Array | None,
+) -> Array:
+    geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
     shape = geometry.output_shape[4 - x.ndim :]
     result = checks.result_array(out, shape, x.dtype, x=x, weight=weight, bias=bias)
     target = result.reshape(geometry.output_shape)
@@ -153,7 +166,7 @@ def conv2d(
         if relu:
             _rectify(target)
     elif geometry.n:
-        _find(name, geometry, result.dtype, "forward").forward(
+        _find(algorithm, geometry, result.dtype, "forward").forward(
             checks.prepared(x).reshape(geometry.input_shape),
             checks.prepared(weight),
             None if bias is None else checks.prepared(bias),
@@ -200,15 +213,24 @@ def conv2d_input_grad(
         As `conv2d`.
     """
     grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=weight)
+    numbers = checks.conv_numbers(stride, padding, dilation, groups)
+    return _input_grad(grad_output, weight, input_shape, numbers, _algorithm_name(algorithm), out)
+
+
+def _input_grad(
+    grad_output: Array,
+    weight: Array,
+    input_shape: Sequence[int],
+    numbers: ConvNumbers,
+    algorithm: str,
+    out: Array | None,
+) -> Array:
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
-    geometry = checks.conv_geometry(
-        shape, weight.shape, stride, padding, dilation, groups, x_name="input_shape"
-    )
+    geometry = checks.conv_geometry(shape, weight.shape, numbers, x_name="input_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
-    name = _algorithm_name(algorithm)
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
     if result.size:
-        _find(name, geometry, result.dtype, "input_grad").input_grad(
+        _find(algorithm, geometry, result.dtype, "input_grad").input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             checks.prepared(weight),
             geometry,
@@ -254,9 +276,8 @@ def conv2d_weight_grad(
     """
     grad_output, x = checks.float_arrays(grad_output=grad_output, x=x)
     shape = checks.shape_like("weight_shape", weight_shape, (4,))
-    geometry = checks.conv_geometry(
-        x.shape, shape, stride, padding, dilation, groups, weight_name="weight_shape"
-    )
+    numbers = checks.conv_numbers(stride, padding, dilation, groups)
+    geometry = checks.conv_geometry(x.shape, shape, numbers, weight_name="weight_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     name = _algorithm_name(algorithm)
     result = checks.result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
@@ -293,7 +314,7 @@ def conv2d_bias_grad(grad_output: ArrayLike, *, out: Array | None = None) -> Arr
         As `conv2d`.
     """
     (grad_output,) = checks.float_arrays(grad_output=grad_output)
-    shape = checks.batched("grad_output", grad_output.shape)
+    shape = checks.batch_shape("grad_output", grad_output.shape)
     result = checks.result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
     result[...] = im2col.conv2d_bias_grad(grad_output.reshape(shape))
     return result
@@ -341,18 +362,13 @@ def conv2d_backward(
         As `conv2d`.
     """
     grad_output, x, weight = checks.float_arrays(grad_output=grad_output, x=x, weight=weight)
-    geometry = checks.conv_geometry(x.shape, weight.shape, stride, padding, dilation, groups)
+    numbers = checks.conv_numbers(stride, padding, dilation, groups)
+    geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     _algorithm_name(algorithm)
     needs_input, needs_weight, needs_bias = checks.flags("needs", needs, 3)
     grad_output = checks.prepared(grad_output)  # here, lest each of the three copies it
-    how: dict[str, Any] = {
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-        "algorithm": algorithm,
-    }
+    how: dict[str, Any] = {**numbers._asdict(), "algorithm": algorithm}
     return Conv2dGradients(
         conv2d_input_grad(grad_output, weight, x.shape, **how) if needs_input else None,
         conv2d_weight_grad(grad_output, x, weight.shape, **how) if needs_weight else None,
@@ -363,8 +379,8 @@ def conv2d_backward(
 class PackedConv2d:
     """A convolution whose weights stay the same from call to call.
 
-    The weights are copied, so later changes to the array are not seen. An instance is frozen, may be used by many
-    threads at once, and can be pickled.
+    The weights are copied, so later changes to the array are not seen. An instance is frozen, may be used by
+    many threads at once, and can be pickled.
 
     Parameters
     ----------
@@ -377,12 +393,12 @@ class PackedConv2d:
         As `conv2d`.
     """
 
-    __slots__ = ("_activation", "_algorithm", "_bias", "_numbers", "_weight")
+    __slots__ = ("_algorithm", "_bias", "_numbers", "_relu", "_weight")
 
     _weight: Array
     _bias: Array | None
-    _numbers: dict[str, Any]
-    _activation: str | None
+    _numbers: ConvNumbers
+    _relu: bool
     _algorithm: str
 
     def __init__(
@@ -398,38 +414,29 @@ class PackedConv2d:
         algorithm: str = "auto",
     ):
         (weight,) = checks.float_arrays(weight=weight)
-        numbers = checks.conv_numbers(weight.shape, stride, padding, dilation, groups)
         bias = checks.bias_array(bias, weight)
-        checks.is_relu(activation)
-        _algorithm_name(algorithm)
+        numbers = checks.conv_numbers(stride, padding, dilation, groups)
+        checks.check_weight_shape("weight", weight.shape, numbers)
         for name, value in {
             "_weight": _frozen_copy(weight),
             "_bias": None if bias is None else _frozen_copy(bias),
             "_numbers": numbers,
-            "_activation": activation,
-            "_algorithm": algorithm,
+            "_relu": checks.is_relu(activation),
+            "_algorithm": _algorithm_name(algorithm),
         }.items():
             object.__setattr__(self, name, value)
 
     def forward(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return the convolution of `x`; see `conv2d`."""
-        return conv2d(
-            x,
-            self._weight,
-            self._bias,
-            **self._numbers,
-            activation=self._activation,
-            algorithm=self._algorithm,
-            out=out,
-        )
+        x, weight = checks.float_arrays(x=x, weight=self._weight)
+        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, out)
 
     def input_grad(
         self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None
     ) -> Array:
         """Return the gradient by the input; see `conv2d_input_grad`."""
-        return conv2d_input_grad(
-            grad_output, self._weight, input_shape, **self._numbers, algorithm=self._algorithm, out=out
-        )
+        grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=self._weight)
+        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, out)
 
     @property
     def nbytes(self) -> int:
@@ -458,13 +465,15 @@ class PackedConv2d:
         raise AttributeError(f"a PackedConv2d is frozen: cannot delete {name}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        how = {**self._numbers, "activation": self._activation, "algorithm": self._algorithm}
-        return partial(type(self), **how), (self._weight, self._bias)
+        return partial(type(self), **self._keywords()), (self._weight, self._bias)
 
     def __repr__(self) -> str:
-        how = {**self._numbers, "activation": self._activation, "algorithm": self._algorithm}
-        listed = ", ".join(f"{name}={value!r}" for name, value in how.items())
-        return f"PackedConv2d(weight {self.weight_shape} {self.dtype}, {listed})"
+        keywords = ", ".join(f"{name}={value!r}" for name, value in self._keywords().items())
+        return f"PackedConv2d(weight {self.weight_shape} {self.dtype}, {keywords})"
+
+    def _keywords(self) -> dict[str, Any]:
+        activation = "relu" if self._relu else None
+        return {**self._numbers._asdict(), "activation": activation, "algorithm": self._algorithm}
 
 
 def _frozen_copy(array: Array) -> Array:

@@ -16,8 +16,8 @@ from fastconv.reference import im2col
 class Engine(Protocol):
     """What computes. Arrays have one float dtype, are C-contiguous, aligned, native, and not empty.
 
-    Those of pooling have 4 axes, those of ReLU any number. ``out`` is allocated, with arbitrary contents, and is
-    completely written.
+    Those of pooling have 4 axes, those of ReLU any number. ``out`` is allocated, with arbitrary contents, and
+    is completely written.
     """
 
     def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
@@ -175,11 +175,11 @@ def max_pool2d(
     Returns
     -------
     values
-        (N, C, OH, OW), or (C, OH, OW) for (C, H, W), of the dtype of `x` in native byte order; `out` if given.
+        (N, C, OH, OW), or (C, OH, OW) for (C, H, W), of the dtype of `x`, native; `out` if given.
     indices
-        Only with `return_indices`: int64, flat within the (H, W) plane. The first of equal maxima in row-major order
-        counts, but the last NaN; a window of nothing but minus infinity gives its first place inside the plane
-        (-1 if it has none, which takes a dilation larger than the plane).
+        Only with `return_indices`: int64, flat within the (H, W) plane. The first of equal maxima in
+        row-major order counts, but the last NaN; a window of nothing but minus infinity gives its first place
+        inside the plane (-1 if it has none, which takes a dilation larger than the plane).
 
     Raises
     ------
@@ -269,15 +269,15 @@ def avg_pool2d(
     padding
         Zeros around each plane; otherwise as in `max_pool2d`.
     count_include_pad
-        Whether padding counts in the number of elements that a sum is divided by. What a window in ceil mode covers
-        beyond the padding never counts.
+        Whether padding counts in the number of elements that a sum is divided by. What a window in ceil mode
+        covers beyond the padding never counts.
     divisor_override
         Divide by this number instead.
 
     Returns
     -------
     Array
-        (N, C, OH, OW), or (C, OH, OW) for (C, H, W), of the dtype of `x` in native byte order; `out` if given.
+        (N, C, OH, OW), or (C, OH, OW) for (C, H, W), of the dtype of `x`, native; `out` if given.
 
     Raises
     ------

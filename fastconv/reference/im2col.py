@@ -1,8 +1,8 @@
 """Convolution as a matrix product over unrolled windows ("im2col"), and pooling over the same windows.
 
-The same functions as in `loops`, with the same arguments, vectorised. Unrolling copies every input value R*S times;
-it is done image by image to bound the memory. Source of the method: Chellapilla, Puri and Simard, "High performance
-convolutional neural networks for document processing", 2006.
+The same functions as in `loops`, with the same arguments, vectorised. Unrolling copies every input value R*S
+times; it is done image by image to bound the memory. Source of the method: Chellapilla, Puri and Simard,
+"High performance convolutional neural networks for document processing", 2006.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def conv2d_input_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Return the gradient of `conv2d` by ``x``: the transposed product, its columns added where they came from."""
+    """Return the gradient of `conv2d` by ``x``: the transposed product, its columns added up in place."""
     n_images, n_channels, h, w = input_shape
     top, bottom, left, right = padding
     k, _, r, s = weight.shape
@@ -66,9 +66,8 @@ def conv2d_input_grad(
         columns = transposed @ image_grad.reshape(groups, k // groups, -1)
         columns = columns.reshape(n_channels, r, s, *image_grad.shape[1:])
         for row, column in np.ndindex(r, s):
-            _every_windows_tap(image, row, column, image_grad.shape[1:], stride, dilation)[...] += columns[
-                :, row, column
-            ]
+            tap = _every_windows_tap(image, row, column, image_grad.shape[1:], stride, dilation)
+            tap += columns[:, row, column]
     return padded[:, :, top : top + h, left : left + w]
 
 
@@ -82,10 +81,10 @@ def conv2d_weight_grad(
     dilation: Pair,
     groups: int,
 ) -> Array:
-    """Return the gradient of `conv2d` by ``weight``: output gradients times unrolled windows, over all images."""
-    k = weight_shape[0]
-    windows = _windows(pad(x, padding), weight_shape[2:], stride, dilation)
-    grad = np.zeros((groups, k // groups, weight_shape[1] * weight_shape[2] * weight_shape[3]), x.dtype)
+    """Return the gradient of `conv2d` by ``weight``: output gradients times unrolled windows."""
+    k, channels, r, s = weight_shape
+    windows = _windows(pad(x, padding), (r, s), stride, dilation)
+    grad = np.zeros((groups, k // groups, channels * r * s), x.dtype)
     for image_grad, image_windows in zip(grad_output, windows, strict=True):
         columns = _columns(image_windows, groups)
         grad += image_grad.reshape(groups, k // groups, -1) @ columns.transpose(0, 2, 1)
@@ -154,7 +153,8 @@ def avg_pool2d_backward(
     top, bottom, left, right = _reaching(output_size, (h, w), kernel_size, stride, padding, (1, 1))
     padded = np.zeros((n_images, channels, top + h + bottom, left + w + right), grad_output.dtype)
     for row, column in np.ndindex(*kernel_size):
-        _every_windows_tap(padded, row, column, output_size, stride, (1, 1))[...] += shares
+        tap = _every_windows_tap(padded, row, column, output_size, stride, (1, 1))
+        tap += shares
     return padded[:, :, top : top + h, left : left + w]
 
 
@@ -174,7 +174,7 @@ def _columns(windows: Array, groups: int) -> Array:
 def _every_windows_tap(
     padded: Array, row: int, column: int, output_size: Pair, stride: Pair, dilation: Pair
 ) -> Array:
-    """Return a view (..., OH, OW) of the tap (`row`, `column`) of all windows; taps of one place never meet in it."""
+    """Return a view (..., OH, OW) of the place (`row`, `column`) of every window; no two of them coincide."""
     first_row, first_column = row * dilation[0], column * dilation[1]
     return padded[
         ...,

@@ -1,8 +1,9 @@
 """Convolution and pooling as a textbook writes them: one output value at a time.
 
-Nothing here is fast, and nothing is checked: `fastconv.conv` and `fastconv.pool` do that. Shapes are (N, C, H, W) for
-``x`` and (K, C/groups, R, S) for ``weight``; ``stride``, ``dilation``, ``kernel_size`` and ``output_size`` are pairs
-(rows, columns) and ``padding`` is (top, bottom, left, right). Arrays of one call share one dtype, float32 or float64.
+Nothing here is fast, and nothing is checked: `fastconv.conv` and `fastconv.pool` do that. Shapes are
+(N, C, H, W) for ``x`` and (K, C/groups, R, S) for ``weight``; ``stride``, ``dilation``, ``kernel_size`` and
+``output_size`` are pairs (rows, columns) and ``padding`` is (top, bottom, left, right). Arrays of one call
+share one dtype, float32 or float64.
 """
 
 from __future__ import annotations
@@ -98,8 +99,8 @@ def conv2d_weight_grad(
 def conv2d_bias_grad(grad_output: Array) -> Array:
     """Return the gradient of `conv2d` by ``bias``, (K,): the sum over N, H and W.
 
-    Planes are summed first (pairwise, by NumPy), and their sums in float64: NumPy adds along the first axis one by
-    one, which in float32 loses digits when N is large.
+    Planes are summed first (pairwise, by NumPy), and their sums in float64: NumPy adds along the first axis
+    one by one, which in float32 loses digits when N is large.
     """
     return grad_output.sum(axis=(2, 3)).sum(axis=0, dtype=np.float64).astype(grad_output.dtype)
 
@@ -109,8 +110,8 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """Return the maxima of the windows and their int64 indices, flat within the (H, W) plane.
 
-    The first of equal maxima counts, but the last NaN. A window without a single element of ``x``, which takes a
-    dilation larger than the plane, gives -inf and the index -1.
+    The first of equal maxima counts, but the last NaN. A window without a single element of ``x``, which
+    takes a dilation larger than the plane, gives -inf and the index -1.
     """
     _, _, h, w = x.shape
     values = np.full((*x.shape[:2], *output_size), -np.inf, x.dtype)
