@@ -271,13 +271,39 @@ def greater_or_nan(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def greater(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return a > b."""
+def not_above(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a <= b; false for NaN."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fcmp_ordered(">", *args)
+        return builder.fcmp_ordered("<=", *args)
 
     return Mask(a.lanes)(a, a), codegen
+
+
+@intrinsic
+def sum_of(typingctx: Any, vector: Any) -> Any:
+    """Return the sum of all lanes in float64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        total = ir.DoubleType()(0)
+        for lane in range(vector.lanes):
+            value = builder.extract_element(args[0], ir.IntType(32)(lane))
+            if vector.element.bitwidth == 32:
+                value = builder.fpext(value, ir.DoubleType())
+            total = builder.fadd(total, value)
+        return total
+
+    return types.float64(vector), codegen
+
+
+@intrinsic
+def as_type(typingctx: Any, zero: Any, value: Any) -> Any:
+    """Convert a number to the type of `zero`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], value, zero)
+
+    return zero(zero, value), codegen
 
 
 @intrinsic

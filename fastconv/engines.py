@@ -1,0 +1,129 @@
+"""What computes pooling and ReLU: the NumPy reference and the compiled kernels, behind one interface."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numba
+import numpy as np
+
+from fastconv.checks import Array, PoolGeometry
+from fastconv.kernels import elementwise, jit, pooling
+from fastconv.reference import im2col
+
+SERIAL_ELEMENTS = 1 << 14  # below this many a second thread costs more than it brings
+
+
+class Engine(Protocol):
+    """What computes. Arrays have one float dtype, are C-contiguous, aligned, native, and not empty.
+
+    Those of pooling have 4 axes, those of ReLU any number. ``out`` is allocated, with arbitrary contents, and is
+    completely written.
+    """
+
+    def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
+        """Write maxima and, unless None, their int64 indices in the plane."""
+
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
+        """Write the gradient by the input; every index lies within the plane."""
+
+    def avg_pool(
+        self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
+    ) -> None:
+        """Write means."""
+
+    def avg_pool_backward(
+        self,
+        grad_output: Array,
+        geometry: PoolGeometry,
+        count_include_pad: bool,
+        divisor: int | None,
+        out: Array,
+    ) -> None:
+        """Write the gradient by the input."""
+
+    def relu(self, x: Array, out: Array) -> None:
+        """Write `x` where it is not negative (NaN is kept), else zero."""
+
+    def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
+        """Write `grad_output` where `y`, the output of ReLU, is positive or NaN, else zero."""
+
+    def bias_grad(self, grad_output: Array, out: Array) -> None:
+        """Write the sums over images and pixels."""
+
+
+class _Kernels:
+    """The compiled kernels as an `Engine`."""
+
+    def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
+        job = _pool_job(x, geometry, out, indices, 0)
+        _run(pooling.max_pool_share, pooling.max_pool_parallel, x, x.size, job)
+
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
+        n, c, h, w = out.shape
+        out_h, out_w = grad_output.shape[2:]
+        job = pooling.PoolJob(
+            x=out.ctypes.data, planes=n * c, height=h, width=w, r=0, s=0, stride_y=0, stride_x=0, top=0, left=0,
+            dilation_y=0, dilation_x=0, bottom_end=0, right_end=0, out=grad_output.ctypes.data, out_height=out_h,
+            out_width=out_w, indices=indices.ctypes.data, divisor=0, inside=0, inside_end=0,
+        )  # fmt: skip
+        _run(pooling.max_pool_backward_share, pooling.max_pool_backward_parallel, out, out.size, job)
+
+    def avg_pool(
+        self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
+    ) -> None:
+        job = _pool_job(x, geometry, out, None, _divisor_code(count_include_pad, divisor))
+        _run(pooling.avg_pool_share, pooling.avg_pool_parallel, x, x.size, job)
+
+    def avg_pool_backward(
+        self,
+        grad_output: Array,
+        geometry: PoolGeometry,
+        count_include_pad: bool,
+        divisor: int | None,
+        out: Array,
+    ) -> None:
+        job = _pool_job(out, geometry, grad_output, None, _divisor_code(count_include_pad, divisor))
+        _run(pooling.avg_pool_backward_share, pooling.avg_pool_backward_parallel, out, out.size, job)
+
+    def relu(self, x: Array, out: Array) -> None:
+        job = elementwise.ElementwiseJob(x.ctypes.data, 0, out.ctypes.data, x.size)
+        _run(elementwise.relu_share, elementwise.relu_parallel, x, x.size, job)
+
+    def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
+        job = elementwise.ElementwiseJob(grad_output.ctypes.data, y.ctypes.data, out.ctypes.data, y.size)
+        _run(elementwise.relu_backward_share, elementwise.relu_backward_parallel, y, y.size, job)
+
+    def bias_grad(self, grad_output: Array, out: Array) -> None:
+        n, k, h, w = grad_output.shape
+        job = elementwise.BiasGradJob(grad_output.ctypes.data, n, k, h * w, out.ctypes.data)
+        _run(elementwise.bias_grad_share, elementwise.bias_grad_parallel, grad_output, grad_output.size, job)
+
+
+def _run(share: Any, parallel: Any, like: Array, elements: int, job: tuple[int, ...]) -> None:
+    threads = jit.get_num_threads() if elements > SERIAL_ELEMENTS else 1
+    jit.run(share, parallel, like.dtype.type(0), jit.record_of(job), threads)
+
+
+def _divisor_code(count_include_pad: bool, divisor: int | None) -> int:
+    if divisor is not None:
+        return divisor
+    return pooling.COUNT_PADDING if count_include_pad else pooling.COUNT_PICTURE
+
+
+def _pool_job(x: Array, geometry: PoolGeometry, out: Array, indices: Array | None, divisor: int) -> pooling.PoolJob:
+    g = geometry
+    top, bottom, left, right = g.padding
+    inside, inside_end = _inside(g)
+    return pooling.PoolJob(
+        x.ctypes.data, g.n * g.c, g.h, g.w, g.r, g.s, *g.stride, top, left, *g.dilation, g.h + bottom, g.w + right,
+        out.ctypes.data, g.out_h, g.out_w, 0 if indices is None else indices.ctypes.data, divisor, inside, inside_end,
+    )  # fmt: skip
+
+
+def _inside(g: PoolGeometry) -> tuple[int, int]:
+    """Output columns (first, end) that vectors can compute: their windows lie inside the picture."""
+    left, step, gap = g.padding[2], g.stride[1], g.dilation[1]
+    if step > 2 or (step == 2 and gap != 1) or g.r * g.dilation[0] * g.w >= pooling.EXACT_OFFSETS:
+        return 0, 0
+    return -(-left // step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)

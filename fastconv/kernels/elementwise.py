@@ -1,0 +1,118 @@
+"""ReLU, its gradient, and the sums of a bias gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from . import jit
+from .simd import as_type, item_bytes, lanes, load, not_above, peek, poke, record, relu, splat, store, sum_of, where
+
+
+class ElementwiseJob(NamedTuple):
+    """Addresses of the operands (0 if unused) and the number of elements."""
+
+    a: int
+    b: int
+    out: int
+    size: int
+
+
+ELEMENTWISE_JOB = jit.record_type(ElementwiseJob)
+
+
+@jit.share
+def relu_share(t, threads, zero, address):
+    """Write `a` where it is not negative, else 0; NaN stays."""
+    job = record(ELEMENTWISE_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    n = job.size * t // threads
+    end = job.size * (t + 1) // threads
+    while n + width <= end:
+        store(job.out + n * item, relu(load(zero, job.a + n * item)))
+        n += width
+    while n < end:
+        value = peek(zero, job.a + n * item)
+        poke(job.out + n * item, zero if value < zero else value)
+        n += 1
+
+
+@jit.parallel
+def relu_parallel(threads, zero, address):
+    """Run all shares of :func:`relu_share`."""
+    for t in prange(threads):
+        relu_share(np.intp(t), threads, zero, address)
+
+
+@jit.share
+def relu_backward_share(t, threads, zero, address):
+    """Write the gradient `a` where the output `b` is positive or NaN, else 0."""
+    job = record(ELEMENTWISE_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    n = job.size * t // threads
+    end = job.size * (t + 1) // threads
+    none = splat(zero)
+    while n + width <= end:
+        value = load(zero, job.b + n * item)
+        store(job.out + n * item, where(not_above(value, none), none, load(zero, job.a + n * item)))
+        n += width
+    while n < end:
+        blocked = peek(zero, job.b + n * item) <= zero
+        poke(job.out + n * item, zero if blocked else peek(zero, job.a + n * item))
+        n += 1
+
+
+@jit.parallel
+def relu_backward_parallel(threads, zero, address):
+    """Run all shares of :func:`relu_backward_share`."""
+    for t in prange(threads):
+        relu_backward_share(np.intp(t), threads, zero, address)
+
+
+class BiasGradJob(NamedTuple):
+    """What :func:`bias_grad_share` works on."""
+
+    grad: int
+    images: int
+    filters: int
+    plane: int
+    out: int
+
+
+BIAS_GRAD_JOB = jit.record_type(BiasGradJob)
+_BLOCK = 256  # vectors added up before their total joins a float64 sum
+
+
+@jit.share
+def bias_grad_share(t, threads, zero, address):
+    """Sum some filters' planes over all images."""
+    job = record(BIAS_GRAD_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    for k in range(job.filters * t // threads, job.filters * (t + 1) // threads):
+        total = 0.0
+        for image in range(job.images):
+            plane = job.grad + (image * job.filters + k) * job.plane * item
+            n = 0
+            while n + width <= job.plane:
+                stop = min(n + _BLOCK * width, job.plane - width + 1)
+                part = splat(zero)
+                while n < stop:
+                    part = part + load(zero, plane + n * item)
+                    n += width
+                total += sum_of(part)
+            while n < job.plane:
+                total += peek(zero, plane + n * item)
+                n += 1
+        poke(job.out + k * item, as_type(zero, total))
+
+
+@jit.parallel
+def bias_grad_parallel(threads, zero, address):
+    """Run all shares of :func:`bias_grad_share`."""
+    for t in prange(threads):
+        bias_grad_share(np.intp(t), threads, zero, address)
