@@ -19,6 +19,7 @@ PER_STYLE_PIXEL = 1500
 
 SHARE = 0.8  # of what is free, so that the machine stays usable
 CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 class MemoryLimitError(MemoryError):
@@ -89,7 +90,7 @@ def _left_in_cgroups() -> Iterator[int]:
 def _cgroup_folders() -> Iterator[tuple[Path, str, str]]:
     """Folders of this process's control group for memory and of those around it, with their files' names."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = OWN_CGROUPS.read_text().splitlines()
     except OSError:
         return
     for line in lines:

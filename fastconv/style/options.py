@@ -107,6 +107,8 @@ class Options:
         self._check_choice("pooling", ("max", "average"))
         self._check_choice("dtype", ("float32", "float64"))
         self._check_layers("content_layers", "style_layers")
+        if not ((self.alpha and self.content_layers) or (self.beta and self.style_layers)):
+            raise OptionError("alpha and beta, or their layers, are all zero or empty: nothing to optimise")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise OptionError(f"betas must be two numbers in [0, 1), got {self.betas}")
         if self.average is not None and not 0 <= self.average < 1:
@@ -127,7 +129,7 @@ class Options:
     def _check_numbers(self, *names: str, zero_allowed: bool) -> None:
         for name in names:
             value = getattr(self, name)
-            if not (0 <= value < math.inf and (value > 0 or zero_allowed)):
+            if not (isinstance(value, int | float) and 0 <= value < math.inf and (value > 0 or zero_allowed)):
                 expected = "at least 0" if zero_allowed else "above 0"
                 raise OptionError(f"{name} must be a finite number {expected}, got {value!r}")
 
@@ -142,8 +144,6 @@ class Options:
                 raise OptionError(
                     f"{name} must be layers of VGG-19 such as relu4_2, got {', '.join(map(repr, unknown))}"
                 )
-        if not self.content_layers and not self.style_layers:
-            raise OptionError("content_layers and style_layers are both empty: there is nothing to optimise")
 
 
 def parse_size(size: int | str) -> tuple[int, int] | None:

@@ -387,10 +387,16 @@ class Transfer:
             self._scale.long_side, number, losses.total, losses.content, losses.style, seconds
         )
         self._losses.append(record)
-        return Step(**record._asdict(), steps=self._scale.steps, image=lambda: to_uint8(self._picture()))
+        return Step(**record._asdict(), steps=self._scale.steps, image=lambda: to_uint8(self.picture()))
 
-    def _picture(self) -> Array:
-        """Return the picture as it is, (H, W, 3), at the scale that was reached."""
+    def picture(self) -> Array:
+        """Return the picture as it is, unrounded, shape (H, W, 3), at the scale that was reached.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first step.
+        """
         if self._average is None or self._scale is None or not self._losses:
             raise RuntimeError("there is no picture before the first step")
         return to_picture(self._average.value, self._scale.size)
@@ -403,7 +409,7 @@ class Transfer:
         RuntimeError
             Before the first step.
         """
-        image = resize(self._picture(), self.output_size, method="lanczos")
+        image = resize(self.picture(), self.output_size, method="lanczos")
         return Result(to_uint8(image), list(self._losses), self.settings)
 
 

@@ -1,0 +1,640 @@
+"""Style transfer: sizes and averages, the loss against PyTorch, and the run from coarse to fine."""
+
+import inspect
+import json
+from dataclasses import asdict, fields
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastconv import weights as vgg_weights
+from fastconv.nn.vgg import LAYERS, VGG19
+from fastconv.style import (
+    ImageError,
+    MemoryLimitError,
+    OptionError,
+    Options,
+    Result,
+    Step,
+    Transfer,
+    iterate,
+    memory,
+    stylize,
+)
+from fastconv.style import scales as scales_module
+from fastconv.style.options import parse_size
+from fastconv.style.scales import (
+    Scale,
+    plan_scales,
+    style_size,
+    target_size,
+    to_canvas,
+    to_picture,
+    to_planes,
+)
+from fastconv.style.transfer import Objective, RunningAverage, average_decay
+
+MEAN = (123.68, 116.779, 103.939)
+
+
+def vgg(widths=(6, 8, 8, 6, 5), dtype=np.float32):
+    """Random weights that keep the features' variance from layer to layer."""
+    rng = np.random.default_rng(7)
+    layers, channels = {}, 3
+    for name in (layer.weights for layer in LAYERS if layer.weights):
+        width = widths[int(name[4]) - 1]
+        weight = rng.normal(0, np.sqrt(2 / (9 * channels)), (width, channels, 3, 3))
+        layers[name] = weight.astype(dtype), rng.normal(0, 0.1, width).astype(dtype)
+        channels = width
+    return layers
+
+
+@pytest.fixture(scope="module")
+def thin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "none.npz"
+    return vgg_weights.VGGWeights(vgg(), "random", "ab" * 32, path, exact=True)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """A photograph and two paintings: coarse colours, and noise without which poolings meet ties."""
+    rng = np.random.default_rng(3)
+
+    def picture(height, width):
+        coarse = np.kron(rng.uniform(0, 255, (4, 4, 3)), np.ones((-(-height // 4), -(-width // 4), 1)))
+        noisy = coarse[:height, :width] + rng.normal(size=(height, width, 3))
+        return np.clip(noisy, 0, 255).astype(np.float32)
+
+    return picture(32, 48), picture(40, 40), picture(36, 30)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+# --- options and sizes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(512, None), ("512", None), ("320x192", (192, 320)), ("320X192", (192, 320))]
+)
+def test_a_size_is_a_long_side_or_width_by_height(size, expected):
+    assert parse_size(size) == expected
+
+
+@pytest.mark.parametrize("size", [15, 0, -5, True, 51.2, "x", "320x", "axb", "1x2x3", "", "320x8", "³²"])
+def test_a_size_that_is_none_is_refused(size):
+    with pytest.raises(OptionError, match=r"^size must be .*, got "):
+        Options(size=size)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 0),
+        ("steps", 2.5),
+        ("steps", True),
+        ("min_scale", 0),
+        ("seed", -1),
+        ("alpha", -1),
+        ("beta", float("nan")),
+        ("beta", float("inf")),
+        ("beta", "7"),
+        ("total_variation", -0.1),
+        ("learning_rate", 0),
+        ("style_scale", 0),
+        ("loss", "other"),
+        ("pooling", "mean"),
+        ("dtype", "float16"),
+        ("betas", (0.9, 1.0)),
+        ("betas", (0.9,)),
+        ("average", 1.0),
+        ("content_layers", ["conv4_2"]),
+        ("style_layers", ["relu1_1", "relu9_1"]),
+        ("style_weights", [1, -1]),
+        ("style_weights", [0, 0]),
+    ],
+)
+def test_an_option_without_meaning_is_named(name, value):
+    with pytest.raises(OptionError, match=name):
+        Options(**{name: value})
+
+
+def test_a_sum_of_nothing_is_refused():
+    with pytest.raises(OptionError, match="nothing to optimise"):
+        Options(alpha=0, beta=0)
+    with pytest.raises(OptionError, match="nothing to optimise"):
+        Options(alpha=1, content_layers=(), beta=0)
+
+
+@pytest.mark.parametrize("function", [stylize, iterate])
+def test_the_defaults_are_in_the_signature(function):
+    parameters = inspect.signature(function).parameters
+    for field in fields(Options):
+        assert parameters[field.name].default == field.default
+        assert parameters[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+    assert list(parameters)[:2] == ["content", "styles"]
+
+
+def test_scales_grow_by_the_square_root_of_two():
+    plan = plan_scales((512, 512), min_scale=128, steps=50)
+    assert [scale.long_side for scale in plan] == [128, 176, 256, 368, 512]
+    assert [scale.steps for scale in plan] == [100, 50, 50, 50, 50]
+
+
+def test_only_the_last_scale_has_sides_that_are_no_multiples_of_16():
+    plan = plan_scales((341, 511), min_scale=128, steps=1)
+    assert plan[-1].size == (341, 511)
+    assert all(side % 16 == 0 for scale in plan[:-1] for side in scale.size)
+    assert all(small.pixels < large.pixels for small, large in pairwise(plan))
+
+
+def test_scales_with_a_short_side_under_32_are_dropped():
+    assert [scale.size for scale in plan_scales((64, 512), min_scale=128, steps=1)] == [
+        (32, 256),
+        (48, 368),
+        (64, 512),
+    ]
+
+
+@pytest.mark.parametrize("min_scale", [100, 128, 4000])
+def test_a_small_picture_has_one_scale_of_just_the_steps(min_scale):
+    assert plan_scales((60, 100), min_scale=min_scale, steps=9) == (Scale(60, 100, 9),)
+
+
+def test_a_picture_is_enlarged_only_when_asked():
+    assert target_size((100, 200), Options(size=512)) == (100, 200)
+    assert target_size((100, 200), Options(size=512, enlarge=True)) == (256, 512)
+    assert target_size((1000, 2000), Options(size=512)) == (256, 512)
+    assert target_size((100, 200), Options(size="320x192")) == (192, 320)
+
+
+def test_a_result_too_thin_for_the_network_is_refused():
+    with pytest.raises(OptionError, match="short side"):
+        target_size((100, 2000), Options(size=160))
+
+
+def test_a_style_keeps_its_aspect_and_follows_the_content():
+    scale = Scale(128, 256, 1)
+    assert style_size((600, 300), scale, Options()) == (256, 128)
+    assert style_size((600, 300), scale, Options(style_scale=0.5)) == (128, 64)
+    assert style_size((200, 100), scale, Options()) == (200, 100)
+    assert style_size((200, 100), scale, Options(enlarge=True)) == (256, 128)
+    assert style_size((2000, 20), scale, Options()) == (256, 16)
+
+
+# --- arrays ------------------------------------------------------------------------------------------------
+
+
+def test_a_canvas_holds_the_picture_and_repeats_its_edge(pictures):
+    rgb = pictures[2]
+    canvas = to_canvas(rgb, "float64")
+    assert canvas.shape == (1, 3, 48, 32)
+    assert canvas.dtype == np.float64
+    assert canvas.flags.c_contiguous
+    np.testing.assert_array_equal(to_picture(canvas, rgb.shape[:2]), rgb)
+    np.testing.assert_array_equal(canvas[..., 36:, :], np.broadcast_to(canvas[..., 35:36, :], (1, 3, 12, 32)))
+
+
+def test_rounding_cuts_off_what_is_out_of_range():
+    assert scales_module.to_uint8(np.array([-3.0, 0.4, 0.6, 254.6, 300.0])).tolist() == [0, 0, 1, 255, 255]
+
+
+def test_the_average_of_a_constant_is_that_constant():
+    average = RunningAverage(0.9)
+    for _ in range(3):
+        average.update(np.full(4, 7.0))
+        np.testing.assert_allclose(average.value, 7.0, rtol=1e-14)
+
+
+def test_the_average_weighs_the_iterates_by_their_age():
+    values, average = np.random.default_rng(0).normal(size=(5, 3)), RunningAverage(0.8)
+    for value in values:
+        average.update(value)
+    np.testing.assert_allclose(average.value, np.average(values, axis=0, weights=0.8 ** np.arange(5)[::-1]))
+
+
+def test_the_average_does_not_follow_an_array_that_changes():
+    value, average = np.ones(3), RunningAverage(0.0)
+    average.update(value)
+    value += 1
+    assert average.value.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("steps", "decay"), [(5, 0), (10, 0), (50, 0.8), (100, 0.9), (5000, 0.99)])
+def test_the_average_lasts_a_tenth_of_the_steps(steps, decay):
+    assert average_decay(Options(), steps) == pytest.approx(decay)
+    assert average_decay(Options(average=0.5), steps) == 0.5
+
+
+def test_moments_are_carried_to_the_next_scale():
+    rng = np.random.default_rng(1)
+    small, large = (scales_module.Adam(np.zeros((1, 3, *size))) for size in ((32, 48), (48, 64)))
+    small.m[...], small.t = 3.0, 17
+    small.v[...] = rng.exponential(size=small.v.shape) ** 4
+    scales_module.resume_moments(large, small, (32, 48), (40, 60))
+    ratio = 32 * 48 / (40 * 60)
+    np.testing.assert_allclose(large.m, 3 * ratio, rtol=1e-6)
+    assert large.v.min() >= 0
+    assert large.v[..., :40, :60].mean() == pytest.approx(small.v.mean() * ratio**2, rel=0.1)
+    assert large.t == 17
+
+
+# --- the loss ----------------------------------------------------------------------------------------------
+
+
+def torch_loss(torch, layers, content, styles, options):
+    """The total loss as a function of an image, written for PyTorch's autograd."""
+    dtype = content.dtype
+    names = [*options.content_layers, *options.style_layers]
+    k_content = {
+        "relative": lambda p: 1 / p.square().sum(),
+        "gatys": lambda p: 1 / (2 * p.numel()),
+        "gram": lambda p: 1 / p.numel(),
+    }[options.loss]
+    k_style = {
+        "relative": lambda a: 1 / a.square().sum(),
+        "gatys": lambda a: 1 / (4 * len(a) ** 2),
+        "gram": lambda a: 1 / len(a) ** 4,
+    }[options.loss]
+
+    def features(image):
+        x, found = image - torch.tensor(MEAN, dtype=dtype)[:, None, None], {}
+        for name, weights in LAYERS:
+            if weights is None:
+                x = torch.nn.functional.max_pool2d(x, 2)
+            else:
+                weight, bias = (torch.from_numpy(array).to(dtype) for array in layers[weights])
+                x = torch.relu(torch.nn.functional.conv2d(x, weight, bias, padding=1))
+            found[name] = x
+            if names and set(names) <= set(found):
+                return found
+        return found
+
+    def gram(x):
+        flat = x.flatten(2)[0]
+        return flat @ flat.T / flat.shape[1]
+
+    with torch.no_grad():
+        targets = features(content)
+        grams = [{name: gram(value) for name, value in features(style).items()} for style in styles]
+    shares = np.array(options.style_weights or [1] * len(styles), float)
+    shares /= shares.sum()
+
+    def total(image):
+        found = features(image)
+        content_terms = [
+            k_content(targets[name]) * (found[name] - targets[name]).square().sum()
+            for name in options.content_layers
+        ]
+        style_terms = [
+            share * k_style(target[name]) * (gram(found[name]) - target[name]).square().sum()
+            for share, target in zip(shares, grams, strict=True)
+            for name in options.style_layers
+        ]
+        down, right = image.diff(dim=2), image.diff(dim=3)
+        smoothness = (down.square().sum() + right.square().sum()) / image.numel()
+        return (
+            options.alpha * sum(content_terms) / len(content_terms)
+            + options.beta * sum(style_terms) / len(options.style_layers)
+            + options.total_variation * smoothness
+        )
+
+    return total
+
+
+def gradients(torch, layers, pictures, options, start):
+    """Loss and gradient at `start`: ours in float64 and float32, PyTorch's in the same."""
+    found = {}
+    for dtype in ("float64", "float32"):
+        content, *styles = (to_planes(picture, dtype) for picture in pictures)
+        image = to_planes(start, dtype)
+        objective = Objective(VGG19(layers, dtype=dtype), content, styles, options)
+        losses, gradient = objective(image)
+        found["ours", dtype] = losses.total, gradient
+        tensor = torch.from_numpy(image).requires_grad_()
+        total = torch_loss(
+            torch, layers, *map(torch.from_numpy, (content,)), [*map(torch.from_numpy, styles)], options
+        )(tensor)
+        total.backward()
+        found["torch", dtype] = total.item(), tensor.grad.numpy()
+    return found
+
+
+def distance(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("loss", ["relative", "gatys", "gram"])
+def test_the_gradient_agrees_with_pytorch(torch, pictures, loss):
+    options = Options(
+        loss=loss, beta=3, total_variation=1e-3, style_weights=(1, 3), content_layers=("relu4_2", "relu3_1")
+    )
+    start = pictures[0] + np.random.default_rng(5).normal(size=pictures[0].shape)
+    found = gradients(torch, vgg((16, 32, 32, 32, 32)), pictures, options, start)
+    exact_loss, exact = found["torch", "float64"]
+    assert found["ours", "float64"][0] == pytest.approx(exact_loss, rel=1e-10)
+    assert distance(found["ours", "float64"][1], exact) < 1e-8
+    assert distance(found["ours", "float32"][1], exact) < 3 * distance(found["torch", "float32"][1], exact)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("loss", ["relative", "gatys"])
+def test_the_gradient_agrees_with_pytorch_on_real_weights(torch, pictures, loss):
+    try:
+        layers = vgg_weights.load(offline=True).layers
+    except vgg_weights.MissingWeightsError as error:
+        pytest.skip(str(error))
+    start = pictures[0] + np.random.default_rng(5).normal(size=pictures[0].shape)
+    found = gradients(torch, layers, pictures, Options(loss=loss), start)
+    exact = found["torch", "float64"][1]
+    assert distance(found["ours", "float64"][1], exact) < 1e-8
+    assert distance(found["ours", "float32"][1], exact) < 3 * distance(found["torch", "float32"][1], exact)
+
+
+def test_the_gradient_is_that_of_the_loss(pictures):
+    options = Options(beta=2, total_variation=1e-3)
+    content, style, _ = (to_planes(picture, "float64") for picture in pictures)
+    objective = Objective(VGG19(vgg(), dtype="float64"), content, [style], options)
+    rng = np.random.default_rng(2)
+    image = content + rng.normal(size=content.shape)
+    direction = rng.normal(size=content.shape)
+    _, gradient = objective(image)
+    difference = 1e-4
+    above, below = (objective(image + sign * difference * direction)[0].total for sign in (1, -1))
+    assert (above - below) / (2 * difference) == pytest.approx(np.vdot(gradient, direction), rel=1e-5)
+
+
+def test_ten_steps_agree_with_pytorch(torch, pictures, thin):
+    content, style, _ = pictures
+    start = np.clip(content + np.random.default_rng(5).normal(size=content.shape), 0, 255)
+    transfer = Transfer(
+        content, style, weights=thin, init=start, steps=10, average=0, min_scale=48, dtype="float64"
+    )
+    for _ in transfer:
+        pass
+
+    image = torch.from_numpy(to_planes(start.astype(np.float32), "float64")).requires_grad_()
+    planes = [torch.from_numpy(to_planes(picture, "float64")) for picture in (content, style)]
+    total = torch_loss(torch, thin.layers, planes[0], planes[1:], transfer.options)
+    adam = torch.optim.Adam([image], lr=transfer.options.learning_rate, betas=transfer.options.betas)
+    for _ in range(10):
+        adam.zero_grad()
+        total(image).backward()
+        adam.step()
+        with torch.no_grad():
+            image.clamp_(0, 255)
+    theirs = image.detach().numpy()[0].transpose(1, 2, 0)
+    assert np.abs(theirs - start).max() > 10  # it went somewhere
+    ours = transfer.picture()
+    assert np.abs(ours - theirs).max() < 0.01
+
+
+# --- the run -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(thin, pictures):
+    """Run a short transfer over three scales, with other options where they are named."""
+
+    def run(content=pictures[0], styles=pictures[1], **options):
+        defaults = {"size": 48, "min_scale": 32, "steps": 3, "weights": thin}
+        return stylize(content, styles, **{**defaults, **options})
+
+    return run
+
+
+def test_the_losses_fall_at_every_scale(run):
+    result = run(size=64, enlarge=True, min_scale=40, steps=12)
+    assert {record.scale for record in result.losses} == {48, 64}
+    for scale in (48, 64):
+        losses = [record.loss for record in result.losses if record.scale == scale]
+        assert losses[-1] < 0.8 * losses[0]
+
+
+def test_steps_tell_where_the_run_is(thin, pictures):
+    steps = iterate(
+        pictures[0],
+        pictures[1],
+        weights=thin,
+        size=64,
+        enlarge=True,
+        min_scale=40,
+        steps=2,
+        total_variation=1,
+    )
+    seen = []
+    for step in steps:
+        assert isinstance(step, Step)
+        image = step.image()
+        assert image.dtype == np.uint8
+        assert max(image.shape) == step.scale
+        assert step.loss > step.content + step.style > 0
+        assert step.seconds > 0
+        seen.append((step.scale, step.step, step.steps))
+    assert seen == [(48, 1, 4), (48, 2, 4), (48, 3, 4), (48, 4, 4), (64, 1, 2), (64, 2, 2)]
+
+
+def test_bad_arguments_are_found_before_the_first_step(thin, pictures):
+    with pytest.raises(OptionError, match="steps"):
+        iterate(pictures[0], pictures[1], weights=thin, steps=0)
+
+
+def test_the_callback_sees_every_step(run):
+    seen = []
+    result = run(callback=seen.append)
+    assert [step.loss for step in seen] == [record.loss for record in result.losses]
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({}, (32, 48, 3)),
+        ({"size": 37}, (25, 37, 3)),
+        ({"size": 37, "restore_size": True}, (32, 48, 3)),
+        ({"size": "40x52"}, (52, 40, 3)),
+        ({"size": 60}, (32, 48, 3)),
+        ({"size": 60, "enlarge": True}, (40, 60, 3)),
+    ],
+)
+def test_the_result_has_the_size_that_was_asked_for(run, options, shape):
+    result = run(**options)
+    assert isinstance(result, Result)
+    assert result.image.shape == shape
+    assert result.image.dtype == np.uint8
+
+
+def test_a_run_that_is_broken_off_gives_the_final_size(thin, pictures):
+    transfer = Transfer(*pictures[:2], weights=thin, size=64, enlarge=True, min_scale=40, steps=5)
+    next(iter(transfer))
+    assert transfer.result().image.shape == (43, 64, 3)
+    assert len(transfer.result().losses) == 1
+
+
+def test_there_is_no_picture_before_the_first_step(thin, pictures):
+    with pytest.raises(RuntimeError, match="before the first step"):
+        Transfer(*pictures[:2], weights=thin, size=48).result()
+
+
+def test_a_transfer_runs_once(thin, pictures):
+    transfer = Transfer(*pictures[:2], weights=thin, size=48, steps=1)
+    list(transfer)
+    with pytest.raises(RuntimeError, match="run already"):
+        next(iter(transfer))
+
+
+def test_the_same_options_give_the_same_picture(run):
+    first, second = (run(init="noise", seed=4).image for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert np.any(run(init="noise", seed=5).image != first)
+
+
+def test_every_start_leads_somewhere_else(run, pictures):
+    starts = ["content", "noise", "gray", pictures[2]]
+    images = [run(init=start, steps=1).image.astype(int) for start in starts]
+    for i, image in enumerate(images):
+        assert all(np.abs(image - other).mean() > 1 for other in images[:i])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clip": False, "learning_rate": 60},
+        {"pooling": "average"},
+        {"loss": "gatys"},
+        {"average": 0.9},
+        {"betas": (0.5, 0.9)},
+        {"alpha": 0},
+        {"beta": 0.1},
+        {"total_variation": 10},
+        {"style_scale": 0.5},
+        {"style_layers": ("relu1_1",)},
+        {"content_layers": ("relu2_2",)},
+    ],
+)
+def test_every_option_changes_the_picture(run, options):
+    common = {key: value for key, value in options.items() if key == "learning_rate"}
+    assert np.any(run(**common).image != run(**options).image)
+
+
+def test_coarser_scales_change_the_picture(run):
+    assert np.any(run(size=64, enlarge=True).image != run(size=64, enlarge=True, min_scale=64).image)
+
+
+def test_the_photograph_alone_changes_nothing(run, pictures):
+    image = run(beta=0, min_scale=48).image
+    np.testing.assert_array_equal(image, np.rint(pictures[0]).astype(np.uint8))
+
+
+def test_a_style_of_weight_zero_does_not_count(run, pictures):
+    _, one, other = pictures
+    alone = run(styles=[one]).image
+    np.testing.assert_array_equal(run(styles=one).image, alone)
+    np.testing.assert_array_equal(run(styles=[one, other], style_weights=[2, 0]).image, alone)
+    assert np.any(run(styles=[one, other]).image != alone)
+
+
+def test_pictures_are_paths_or_pillow_images_or_arrays(run, pictures, tmp_path):
+    arrays = [np.rint(picture).astype(np.uint8) for picture in pictures[:2]]
+    expected = run(*arrays).image
+    images = [Image.fromarray(array) for array in arrays]
+    np.testing.assert_array_equal(run(*images).image, expected)
+    for image, name in zip(images, ("photo.png", "painting.png"), strict=True):
+        image.save(tmp_path / name)
+    result = run(tmp_path / "photo.png", str(tmp_path / "painting.png"))
+    np.testing.assert_array_equal(result.image, expected)
+    assert result.settings["content"] == {"name": "photo.png", "size": (32, 48)}
+    assert result.settings["styles"] == [{"name": "painting.png", "size": (40, 40)}]
+
+
+def test_the_settings_tell_what_the_picture_was_made_with(run, thin, pictures):
+    settings = run(beta=12, seed=3, init=pictures[2]).settings
+    for name, value in asdict(Options()).items():
+        assert name in settings
+        if name not in ("size", "min_scale", "steps", "beta", "seed", "init"):
+            assert settings[name] == value
+    assert (settings["beta"], settings["seed"]) == (12, 3)
+    assert settings["weights"] == {"source": "random", "sha256": "ab" * 32, "exact": True}
+    assert settings["scales"][-1] == {"height": 32, "width": 48, "steps": 3}
+    assert settings["threads"] >= 1
+    assert set(settings["versions"]) == {"fastconv", "numba", "numpy", "python"}
+    assert json.loads(json.dumps(settings))["beta"] == 12
+
+
+def test_pictures_are_needed_and_must_be_large_enough(run, pictures):
+    with pytest.raises(OptionError, match="styles"):
+        run(styles=[])
+    with pytest.raises(ImageError, match="content: 20x10 px is too small"):
+        run(content=np.zeros((10, 20, 3), np.uint8))
+    with pytest.raises(ImageError, match="style 2: 20x10 px is too small"):
+        run(styles=[pictures[1], np.zeros((10, 20, 3), np.uint8)])
+    with pytest.raises(
+        OptionError, match="style_weights must hold a number for each style picture, 1, got 2"
+    ):
+        run(style_weights=[1, 2])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_blows_up_is_told(run):
+    with pytest.raises(FloatingPointError, match="try a learning_rate below"):
+        run(clip=False, learning_rate=1e30)
+
+
+# --- memory ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_does_not_fit_names_a_size_that_does(run, monkeypatch):
+    size, styles = (1500, 2000), [(2000, 1500)]
+    monkeypatch.setattr(memory, "available", lambda: 1_500_000_000)
+    with pytest.raises(
+        MemoryLimitError, match=r"2000x1500 px needs about .* GB .*: size \d+ fits"
+    ) as refusal:
+        memory.check(size, styles)
+    smaller = int(str(refusal.value).split()[-2])
+    memory.check((round(smaller * 0.75), smaller), [(smaller, round(smaller * 0.75))])
+    with pytest.raises(MemoryLimitError):
+        memory.check((round((smaller + 16) * 0.75), smaller + 16), [(smaller + 16, round(smaller * 0.75))])
+
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    with pytest.raises(MemoryLimitError, match="no size fits"):
+        run()
+
+
+def test_the_estimate_grows_with_the_picture_and_the_precision():
+    small, large = memory.estimate((256, 256), [(64, 64)]), memory.estimate((512, 512), [(64, 64)])
+    assert small < large < 4 * small
+    assert memory.estimate((256, 256), [(64, 64)], "float64") == 2 * small
+    assert memory.estimate((256, 256), [(4000, 4000)]) > large
+
+
+@pytest.mark.parametrize(
+    ("line", "files", "folder"),
+    [
+        ("0::/a/b", ("memory.max", "memory.current", "inactive_file"), ""),
+        (
+            "4:cpu,memory:/a/b",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+            "memory",
+        ),
+    ],
+)
+def test_limits_of_control_groups_count(tmp_path, monkeypatch, line, files, folder):
+    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(f"9:cpu:/elsewhere\n{line}\n")
+    limit_file, usage_file, cached = files
+    for group, limit in (("a/b", "max"), ("a", "7000000")):  # the inner one has none of its own
+        path = tmp_path / folder / group
+        path.mkdir(parents=True, exist_ok=True)
+        (path / limit_file).write_text(limit)
+        (path / usage_file).write_text("5000000")
+        (path / "memory.stat").write_text(f"anon 1\n{cached} 1000000\n")
+    assert memory.available() == 3_000_000
+
+
+def test_memory_is_known_without_control_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "none")
+    assert memory.available() > 1_000_000
