@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastconv import __version__
 
@@ -30,6 +30,7 @@ _EXTRA_OF = {
     "PIL": "style",
     "imageio": "style",
     "tifffile": "style",
+    "psutil": "style",
     "skimage": "demo",
 }
 
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_info(commands)
     _add_weights(commands)
+    _add_style(commands)
     return parser
 
 
@@ -178,13 +180,9 @@ def _add_weights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     fetch.add_argument("name", nargs="?", help="vgg19-q8 (the default), vgg19 or vgg19-keras")
     fetch.set_defaults(run=_weights_fetch)
 
-    convert = actions.add_parser(
-        "convert", help="read a file and keep its convolutions; prints the new file's path"
-    )
+    convert = actions.add_parser("convert", help="read a file and keep its convolutions; prints the new file's path")
     convert.add_argument("path", type=Path, help="a .mat, .h5, .bin, .whl or .npz file")
-    convert.add_argument(
-        "-o", "--output", type=Path, help="file or folder to write to (default: the user's cache)"
-    )
+    convert.add_argument("-o", "--output", type=Path, help="file or folder to write to (default: the user's cache)")
     convert.add_argument("--overwrite", action="store_true", help="replace the output file if it exists")
     convert.set_defaults(run=_weights_convert)
 
@@ -209,9 +207,7 @@ def _weights_fetch(args: argparse.Namespace) -> Exit:
 
     name = args.name or DEFAULT
     if name not in SOURCES:
-        raise CommandError(
-            Exit.USAGE, f"weights fetch: no file called {name!r}; expected {', '.join(SOURCES)}"
-        )
+        raise CommandError(Exit.USAGE, f"weights fetch: no file called {name!r}; expected {', '.join(SOURCES)}")
     print(load(name, log=say).path)
     return Exit.DONE
 
@@ -247,3 +243,149 @@ def _weights_check(args: argparse.Namespace) -> Exit:
             kernels = "exact kernels" if weights.exact else "kernels rounded to 256 values a layer"
             print(f"ok     {path}: {weights.source}, {kernels}, SHA256 {weights.sha256}")
     return result
+
+
+def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "style",
+        help="repaint a photograph in the manner of a painting",
+        usage="fastconv style CONTENT STYLE [STYLE ...] -o OUT [option ...]\n       fastconv style --demo [option ...]",
+        description="Repaint a photograph in the manner of paintings, and print the path of the result. "
+        "Ctrl-C saves what there is; a second one quits at once.",
+        formatter_class=_StyleHelp,
+        argument_default=argparse.SUPPRESS,  # what is not given is left to the signature of `stylize`
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=_style, extra="style")
+    parser.add_argument("pictures", nargs="*", default=[], help="the photograph, then one or more paintings")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the picture to make: .png, .jpg, .webp or .tif")
+    parser.add_argument("--demo", action="store_true", help="need no pictures; writes demo.png")
+
+    picture = parser.add_argument_group("the picture")
+    picture.add_argument("--size", type=_size, metavar="N|WxH", help="long side in pixels; WxH stretches")
+    picture.add_argument("--enlarge", action="store_true", help="enlarge pictures that are smaller")
+    picture.add_argument("--restore-size", action="store_true", help="save at the photograph's own size")
+    picture.add_argument("--alpha", "--content-weight", type=float, metavar="X", help="weight of the photograph")
+    picture.add_argument("--beta", "--style-weight", type=float, metavar="X", help="weight of the style")
+    picture.add_argument(
+        "--style-blend", type=_numbers, metavar="X,X,...", help="shares of several paintings (default: equal)"
+    )
+    picture.add_argument("--style-scale", type=float, metavar="X", help="size of the paintings, times the result's")
+    picture.add_argument("--total-variation", "--tv", type=float, metavar="X", help="weight of smoothness")
+    picture.add_argument("--init", metavar="START", help="content, noise, gray or a picture")
+    picture.add_argument("--seed", type=int, metavar="N", help="of the noise")
+
+    method = parser.add_argument_group("the method")
+    method.add_argument(
+        "--steps", "--iterations", type=int, metavar="N", help="steps a scale, twice as many at the first"
+    )
+    method.add_argument(
+        "--min-scale", type=int, metavar="N", help="long side of the first scale; --size or more: no scales"
+    )
+    method.add_argument("--loss", metavar="NAME", help="relative, gatys or gram; each needs another --beta")
+    method.add_argument("--content-layers", type=_names, metavar="L,L,...", help="compared with the photograph")
+    method.add_argument("--style-layers", type=_names, metavar="L,L,...", help="compared with the paintings")
+    method.add_argument("--pooling", metavar="NAME", help="max or average")
+    method.add_argument("--learning-rate", "--lr", type=float, metavar="X", help="grey levels a step, about")
+    method.add_argument("--betas", type=_numbers, metavar="X,X", help="decay rates of Adam")
+    method.add_argument("--no-clip", dest="clip", action="store_false", help="let pixels leave 0 to 255")
+    method.add_argument("--average", type=float, metavar="X", help="decay of the average of the steps; 0: the last one")
+
+    program = parser.add_argument_group("the program")
+    program.add_argument("--weights", metavar="W", help="name or file of the weights, see: fastconv weights list")
+    program.add_argument("--offline", action="store_true", help="never download weights")
+    program.add_argument("--threads", type=int, metavar="N", help="(default: all)")
+    program.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    program.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    program.add_argument("--json", action="store_true", help="print settings and losses instead of the path")
+
+
+class _StyleHelp(argparse.HelpFormatter):
+    """Adds the defaults, which stand in the signature of `stylize`; it is imported only when help is asked for."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = _style_defaults().get(action.dest)
+        if default is None or isinstance(default, bool) or action.help is None:
+            return action.help
+        if isinstance(default, tuple):
+            default = ",".join(map(str, default))
+        return f"{action.help} (default: {default})"
+
+
+def _style_defaults() -> dict[str, Any]:
+    import inspect
+
+    try:
+        from fastconv.style import stylize
+    except ModuleNotFoundError:  # help is there without the extra, too
+        return {}
+    parameters = inspect.signature(stylize).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+def _size(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _style(args: argparse.Namespace) -> int:
+    import warnings
+
+    from fastconv import set_num_threads
+    from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
+    from fastconv.style.images import ImageWarning
+    from fastconv.style.run import run
+
+    log = None if "quiet" in args else say
+    try:
+        content, styles, output, options = _style_inputs(args)
+        if "threads" in args:
+            set_num_threads(args.threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always" if log else "ignore", ImageWarning)
+            warnings.showwarning = lambda message, *_: say(str(message))
+            outcome = run(
+                content,
+                styles,
+                output,
+                overwrite="overwrite" in args,
+                log=log,
+                progress=sys.stderr if log else None,
+                **options,
+            )
+    except (OptionError, ImageError) as error:
+        raise CommandError(Exit.USAGE, str(error)) from error
+    except MemoryLimitError as error:
+        raise CommandError(Exit.MEMORY, str(error)) from error
+    except OutputError as error:
+        raise CommandError(Exit.OUTPUT, str(error)) from error
+    except FloatingPointError as error:
+        raise CommandError(Exit.INTERNAL, str(error)) from error
+    print(outcome.as_json() if "json" in args else outcome.path)
+    return 128 + outcome.interrupted_by if outcome.interrupted_by else Exit.DONE
+
+
+def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], str | Path, dict[str, Any]]:
+    """Return content, styles, output and the options given, or raise if they don't make a command."""
+    from fastconv.style.run import DEMO_SIZE, demo_output, demo_pictures
+
+    options = {name: value for name, value in vars(args).items() if name in _style_defaults()}
+    if "demo" in args:
+        if args.pictures:
+            raise CommandError(Exit.USAGE, f"style: --demo takes no pictures, got {' '.join(args.pictures)}")
+        content, style = demo_pictures()
+        return content, [style], getattr(args, "output", None) or demo_output(), {"size": DEMO_SIZE, **options}
+    if len(args.pictures) < 2:
+        raise CommandError(
+            Exit.USAGE, "style: expected CONTENT STYLE [STYLE ...] -o OUT, or --demo; see fastconv style --help"
+        )
+    if "output" not in args:
+        raise CommandError(Exit.USAGE, "style: expected -o OUT, the picture to make")
+    return args.pictures[0], args.pictures[1:], args.output, options

@@ -114,8 +114,8 @@ def test_a_size_that_is_none_is_refused(size):
         ("average", 1.0),
         ("content_layers", ["conv4_2"]),
         ("style_layers", ["relu1_1", "relu9_1"]),
-        ("style_weights", [1, -1]),
-        ("style_weights", [0, 0]),
+        ("style_blend", [1, -1]),
+        ("style_blend", [0, 0]),
     ],
 )
 def test_an_option_without_meaning_is_named(name, value):
@@ -281,14 +281,13 @@ def torch_loss(torch, layers, content, styles, options):
     with torch.no_grad():
         targets = features(content)
         grams = [{name: gram(value) for name, value in features(style).items()} for style in styles]
-    shares = np.array(options.style_weights or [1] * len(styles), float)
+    shares = np.array(options.style_blend or [1] * len(styles), float)
     shares /= shares.sum()
 
     def total(image):
         found = features(image)
         content_terms = [
-            k_content(targets[name]) * (found[name] - targets[name]).square().sum()
-            for name in options.content_layers
+            k_content(targets[name]) * (found[name] - targets[name]).square().sum() for name in options.content_layers
         ]
         style_terms = [
             share * k_style(target[name]) * (gram(found[name]) - target[name]).square().sum()
@@ -331,7 +330,7 @@ def distance(a, b):
 @pytest.mark.parametrize("loss", ["relative", "gatys", "gram"])
 def test_the_gradient_agrees_with_pytorch(torch, pictures, loss):
     options = Options(
-        loss=loss, beta=3, total_variation=1e-3, style_weights=(1, 3), content_layers=("relu4_2", "relu3_1")
+        loss=loss, beta=3, total_variation=1e-3, style_blend=(1, 3), content_layers=("relu4_2", "relu3_1")
     )
     start = pictures[0] + np.random.default_rng(5).normal(size=pictures[0].shape)
     found = gradients(torch, vgg((16, 32, 32, 32, 32)), pictures, options, start)
@@ -371,9 +370,7 @@ def test_the_gradient_is_that_of_the_loss(pictures):
 def test_ten_steps_agree_with_pytorch(torch, pictures, thin):
     content, style, _ = pictures
     start = np.clip(content + np.random.default_rng(5).normal(size=content.shape), 0, 255)
-    transfer = Transfer(
-        content, style, weights=thin, init=start, steps=10, average=0, min_scale=48, dtype="float64"
-    )
+    transfer = Transfer(content, style, weights=thin, init=start, steps=10, average=0, min_scale=48, dtype="float64")
     for _ in transfer:
         pass
 
@@ -533,7 +530,7 @@ def test_a_style_of_weight_zero_does_not_count(run, pictures):
     _, one, other = pictures
     alone = run(styles=[one]).image
     np.testing.assert_array_equal(run(styles=one).image, alone)
-    np.testing.assert_array_equal(run(styles=[one, other], style_weights=[2, 0]).image, alone)
+    np.testing.assert_array_equal(run(styles=[one, other], style_blend=[2, 0]).image, alone)
     assert np.any(run(styles=[one, other]).image != alone)
 
 
@@ -571,10 +568,8 @@ def test_pictures_are_needed_and_must_be_large_enough(run, pictures):
         run(content=np.zeros((10, 20, 3), np.uint8))
     with pytest.raises(ImageError, match="style 2: 20x10 px is too small"):
         run(styles=[pictures[1], np.zeros((10, 20, 3), np.uint8)])
-    with pytest.raises(
-        OptionError, match="style_weights must hold a number for each style picture, 1, got 2"
-    ):
-        run(style_weights=[1, 2])
+    with pytest.raises(OptionError, match="style_blend must hold a number for each style picture, 1, got 2"):
+        run(style_blend=[1, 2])
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -589,9 +584,7 @@ def test_a_run_that_blows_up_is_told(run):
 def test_a_run_that_does_not_fit_names_a_size_that_does(run, monkeypatch):
     size, styles = (1500, 2000), [(2000, 1500)]
     monkeypatch.setattr(memory, "available", lambda: 1_500_000_000)
-    with pytest.raises(
-        MemoryLimitError, match=r"2000x1500 px needs about .* GB .*: size \d+ fits"
-    ) as refusal:
+    with pytest.raises(MemoryLimitError, match=r"2000x1500 px needs about .* GB .*: size \d+ fits") as refusal:
         memory.check(size, styles)
     smaller = int(str(refusal.value).split()[-2])
     memory.check((round(smaller * 0.75), smaller), [(smaller, round(smaller * 0.75))])

@@ -49,7 +49,7 @@ class Options:
         Features compared, such as "relu4_2". The layers of a kind share its weight equally.
     pooling : {"max", "average"}
         How the network pools.
-    style_weights : sequence of float, optional
+    style_blend : sequence of float, optional
         Relative weight of each style picture; equal by default.
     style_scale : float
         Long side of the style pictures as a multiple of the result's: above 1 makes a style's forms larger.
@@ -87,7 +87,7 @@ class Options:
     content_layers: Sequence[str] = ("relu4_2",)
     style_layers: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     pooling: str = "max"
-    style_weights: Sequence[float] | None = None
+    style_blend: Sequence[float] | None = None
     style_scale: float = 1.0
     learning_rate: float = 5.0
     betas: tuple[float, float] = (0.9, 0.99)
@@ -113,12 +113,10 @@ class Options:
             raise OptionError(f"betas must be two numbers in [0, 1), got {self.betas}")
         if self.average is not None and not 0 <= self.average < 1:
             raise OptionError(f"average must be in [0, 1), got {self.average}")
-        if self.style_weights is not None and not (
-            all(0 <= weight < math.inf for weight in self.style_weights) and sum(self.style_weights) > 0
+        if self.style_blend is not None and not (
+            all(0 <= weight < math.inf for weight in self.style_blend) and sum(self.style_blend) > 0
         ):
-            raise OptionError(
-                f"style_weights must be numbers of at least 0, one above it, got {self.style_weights}"
-            )
+            raise OptionError(f"style_blend must be numbers of at least 0, one above it, got {self.style_blend}")
 
     def _check_whole(self, *names: str, at_least: int) -> None:
         for name in names:

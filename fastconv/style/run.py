@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+import numpy as np
+
 import fastconv
 from fastconv.kernels import jit
-from fastconv.style.images import PictureLike, check_output, save
+from fastconv.style.images import PictureLike, check_output, demo_photograph, save
+from fastconv.style.painting import paint
 from fastconv.style.scales import Scale
 from fastconv.style.transfer import Result, Step, Transfer
 
+DEMO_SIZE = 384  # pixels
 PLAIN_LINE_SECONDS = 10.0
 TERMINAL_LINE_SECONDS = 0.1
 
@@ -68,8 +72,8 @@ def run(
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    quiet: bool = False,
-    stream: TextIO | None = None,
+    log: Callable[[str], None] | None = None,
+    progress: TextIO | None = None,
     **arguments: Any,
 ) -> Outcome:
     """Run a transfer and save its picture, also when SIGINT or SIGTERM ends it early.
@@ -82,10 +86,10 @@ def run(
         Where the picture goes; probed before anything else is done.
     overwrite : bool
         Whether a file that is there may be replaced.
-    quiet : bool
-        Whether to be silent.
-    stream : text file, optional
-        Where progress and messages go, standard error by default.
+    log : callable, optional
+        Called with each message.
+    progress : text file, optional
+        Where the steps are reported.
     **arguments
         Everything else that `fastconv.style.stylize` takes.
 
@@ -98,34 +102,49 @@ def run(
     OutputError
         If the picture can't be written to `output`; and what `fastconv.style.stylize` raises.
     """
-    stream = stream or sys.stderr
     path = check_output(output, overwrite=overwrite)
-
-    def log(message: str) -> None:
-        if not quiet:
-            print(message, file=stream, flush=True)
-
     transfer = Transfer(content, styles, log=log, **arguments)
     check_output(path, overwrite=overwrite, shape=transfer.output_size)
+    log = log or _ignore
     log(_announcement(transfer))
     if jit.cache_is_cold():
         log("compiling kernels, first run only: the first step takes longer")
+    reporter = None if progress is None else Progress(transfer.plan, progress)
+
+    def stopping() -> None:
+        if reporter is not None:
+            reporter.end_line()
+        log("stopping after this step; once more quits at once, without saving")
 
     started = time.perf_counter()
-    progress = None if quiet else Progress(transfer.plan, stream)
-    with signals_between_steps(log) as interruption:
+    with signals_between_steps(stopping) as interruption:
         for step in transfer:
-            if progress is not None:
-                progress.update(step)
+            if reporter is not None:
+                reporter.update(step)
             if interruption.signal is not None:
                 break
-        if progress is not None:
-            progress.close()
+        if reporter is not None:
+            reporter.end_line()
         result = transfer.result()
         save(path, result.image, metadata=_metadata(result))
     outcome = Outcome(path, result, interruption.signal, time.perf_counter() - started)
     log(_summary(outcome))
     return outcome
+
+
+def demo_pictures() -> tuple[Path, np.ndarray]:
+    """Return a photograph, which comes with scikit-image, and a painting made on the spot."""
+    return demo_photograph(), paint(DEMO_SIZE * 3 // 4, DEMO_SIZE)
+
+
+def demo_output() -> Path:
+    """Return the first free name of demo.png, demo-2.png, and so on, in the current folder."""
+    names = itertools.chain(["demo.png"], (f"demo-{number}.png" for number in itertools.count(2)))
+    return next(path for path in map(Path, names) if not path.exists())
+
+
+def _ignore(message: str) -> None:
+    pass
 
 
 def _announcement(transfer: Transfer) -> str:
@@ -182,8 +201,8 @@ class Progress:
         if time.monotonic() - self._written >= self._interval:
             self._write()
 
-    def close(self) -> None:
-        """Write the last step's line on a terminal, and end it."""
+    def end_line(self) -> None:
+        """Go to a new line on a terminal, so that something else can be written."""
         if self._terminal:
             self._write()
             self._stream.write("\n")
@@ -254,11 +273,11 @@ class Interruption:
 
 
 @contextmanager
-def signals_between_steps(log: Callable[[str], None]) -> Iterator[Interruption]:
+def signals_between_steps(notice: Callable[[], None]) -> Iterator[Interruption]:
     """Let the first SIGINT or SIGTERM be noted instead of raised; a second one ends the process at once.
 
-    So no step is broken off half-way, and the picture is whole when it is saved. Outside the main thread,
-    where Python allows no handlers, signals keep their usual effect.
+    `notice` is called for the first one. So no step is broken off half-way, and the picture is whole when it is
+    saved. Outside the main thread, where Python allows no handlers, signals keep their usual effect.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -269,8 +288,8 @@ def signals_between_steps(log: Callable[[str], None]) -> Iterator[Interruption]:
         if interruption.signal is not None:
             os._exit(128 + number)
         interruption.signal = number
-        with suppress(RuntimeError):  # the signal may have come in the middle of a write to the same stream
-            log("\nstopping after this step; once more quits at once, without saving")
+        with suppress(RuntimeError):  # the signal may have come in the middle of a write to the stream
+            notice()
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -81,7 +81,7 @@ class Objective:
     Notes
     -----
     Gatys, Ecker and Bethge, arXiv:1508.06576, equation 7. With several styles the style loss is the mean of
-    theirs, weighted by `Options.style_weights`.
+    theirs, weighted by `Options.style_blend`.
     """
 
     def __init__(self, network: VGG19, content: Array, styles: Sequence[Array], options: Options) -> None:
@@ -96,14 +96,12 @@ class Objective:
             return []
         weight = options.alpha / len(options.content_layers)
         targets = self._network.forward(content, options.content_layers, needs_gradient=False)
-        return [
-            (layer, ContentLoss(target, options.loss, weight=weight)) for layer, target in targets.items()
-        ]
+        return [(layer, ContentLoss(target, options.loss, weight=weight)) for layer, target in targets.items()]
 
     def _style_losses(self, styles: Sequence[Array], options: Options) -> list[tuple[str, StyleLoss]]:
         if not options.style_layers:
             return []
-        shares = np.asarray(options.style_weights or np.ones(len(styles)), float)
+        shares = np.asarray(options.style_blend or np.ones(len(styles)), float)
         losses = []
         for style, share in zip(styles, shares / shares.sum(), strict=True):
             weight = options.beta * float(share) / len(options.style_layers)
@@ -119,9 +117,7 @@ class Objective:
         content = sum(loss.forward(features[layer]) for layer, loss in self._content)
         style = sum(loss.forward(features[layer]) for layer, loss in self._style)
         del features  # the losses hold what they need of them, and let go of it layer by layer
-        gradient = self._network.backward(
-            {layer: partial(self._gradient_at, layer) for layer in self._layers}
-        )
+        gradient = self._network.backward({layer: partial(self._gradient_at, layer) for layer in self._layers})
         smoothness = 0.0
         if self._smoothness is not None:
             smoothness = self._smoothness.forward(image)
@@ -238,7 +234,7 @@ class Transfer:
     offline : bool
         Whether a download of weights is forbidden.
     log : callable, optional
-        Called with messages such as the announcement of a download.
+        Called with messages such as the announcement of a download. Without it, there is no progress bar either.
     **options
         See `Options`.
 
@@ -278,7 +274,7 @@ class Transfer:
         self.plan = plan_scales(size, min_scale=self.options.min_scale, steps=self.options.steps)
         self._check_memory()
         if not isinstance(weights, vgg_weights.VGGWeights):
-            weights = vgg_weights.load(weights, offline=offline, log=log)
+            weights = vgg_weights.load(weights, offline=offline, progress=log is not None, log=log)
         self._network = VGG19(weights.layers, dtype=self.options.dtype, pooling=self.options.pooling)
         self.settings = self._describe(weights, content, pictures)
         self._losses: list[LossRecord] = []
@@ -289,11 +285,10 @@ class Transfer:
     def _check_styles(self) -> None:
         if not self._styles:
             raise OptionError("styles must hold at least one picture, got none")
-        weights = self.options.style_weights
+        weights = self.options.style_blend
         if weights is not None and len(weights) != len(self._styles):
             raise OptionError(
-                f"style_weights must hold a number for each style picture, {len(self._styles)}, "
-                f"got {len(weights)}"
+                f"style_blend must hold a number for each style picture, {len(self._styles)}, got {len(weights)}"
             )
 
     def _check_memory(self) -> None:
@@ -311,8 +306,7 @@ class Transfer:
             **options,
             "content": {"name": _name(content), "size": self._content.size},
             "styles": [
-                {"name": _name(name), "size": style.size}
-                for name, style in zip(styles, self._styles, strict=True)
+                {"name": _name(name), "size": style.size} for name, style in zip(styles, self._styles, strict=True)
             ],
             "scales": [asdict(scale) for scale in self.plan],
             "weights": {"source": weights.source, "sha256": weights.sha256, "exact": weights.exact},
@@ -359,9 +353,7 @@ class Transfer:
         if self._init is not None:
             return to_canvas(self._init.resized(scale.size).rgb, self.options.dtype)
         if self.options.init == "noise":
-            return (
-                np.random.default_rng(self.options.seed).uniform(0, 255, content.shape).astype(content.dtype)
-            )
+            return np.random.default_rng(self.options.seed).uniform(0, 255, content.shape).astype(content.dtype)
         if self.options.init == "gray":
             return np.full_like(content, 127.5)
         return content.copy()
@@ -383,9 +375,7 @@ class Transfer:
             np.clip(canvas, 0, 255, out=canvas)
         self._average.update(canvas)
         seconds = time.perf_counter() - started
-        record = LossRecord(
-            self._scale.long_side, number, losses.total, losses.content, losses.style, seconds
-        )
+        record = LossRecord(self._scale.long_side, number, losses.total, losses.content, losses.style, seconds)
         self._losses.append(record)
         return Step(**record._asdict(), steps=self._scale.steps, image=lambda: to_uint8(self.picture()))
 
@@ -430,9 +420,7 @@ def _load_large_enough(source: PictureLike, role: str) -> Picture:
     picture = load(source, name=role)
     if min(picture.size) < SMALLEST_SIDE:
         height, width = picture.size
-        raise ImageError(
-            f"{role}: {width}x{height} px is too small, both sides must be at least {SMALLEST_SIDE} px"
-        )
+        raise ImageError(f"{role}: {width}x{height} px is too small, both sides must be at least {SMALLEST_SIDE} px")
     return picture
 
 
@@ -490,7 +478,7 @@ def stylize(
     offline : bool
         Whether a download of weights is forbidden.
     log : callable, optional
-        Called with messages such as the announcement of a download.
+        Called with messages such as the announcement of a download. Without it, there is no progress bar either.
     callback : callable, optional
         Called with the `Step` after each one.
     **options
