@@ -2,88 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
-from types import ModuleType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
+from fastconv.algorithms import ALGORITHMS, PLANNED, Packing, Pass, choose
 from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
-from fastconv.reference import im2col, loops
+from fastconv.engines import engine
 
-Pass = Literal["forward", "input_grad", "weight_grad"]
-
-
-class Algorithm(Protocol):
-    """A way to compute a convolution.
-
-    Arrays have 4 axes, one float dtype, and are C-contiguous, aligned and native; no axis of them is empty.
-    ``out`` is allocated, with arbitrary contents, and is completely written.
-    """
-
-    def forward(
-        self, x: Array, weight: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
-    ) -> None:
-        """Write the convolution of `x` and `weight`, plus `bias`, rectified if `relu`."""
-
-    def input_grad(self, grad_output: Array, weight: Array, geometry: ConvGeometry, out: Array) -> None:
-        """Write the gradient by the input."""
-
-    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        """Write the gradient by the weight."""
+# Gives the weights as the named algorithm wants them for a pass: packed now, or kept from an earlier call.
+_Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
 
 
-class _Reference:
-    """One of the modules of `fastconv.reference` as an `Algorithm`."""
-
-    def __init__(self, module: ModuleType):
-        self._module = module
-
-    def forward(
-        self, x: Array, weight: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
-    ) -> None:
-        out[...] = self._module.conv2d(x, weight, bias, **_keywords(geometry))
-        if relu:
-            _rectify(out)
-
-    def input_grad(self, grad_output: Array, weight: Array, geometry: ConvGeometry, out: Array) -> None:
-        out[...] = self._module.conv2d_input_grad(
-            grad_output, weight, geometry.input_shape, **_keywords(geometry)
-        )
-
-    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        out[...] = self._module.conv2d_weight_grad(
-            grad_output, x, geometry.weight_shape, **_keywords(geometry)
-        )
+def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
+    return choose(geometry, dtype, pass_) if name == "auto" else name
 
 
-def _keywords(geometry: ConvGeometry) -> dict[str, Any]:
-    return {
-        "stride": geometry.stride,
-        "padding": geometry.padding,
-        "dilation": geometry.dilation,
-        "groups": geometry.groups,
-    }
+def _pack_now(weight: Array) -> _Packer:
+    """Return a packer that keeps nothing."""
 
+    def pack(algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        return ALGORITHMS[algorithm].pack(checks.prepared(weight), geometry, pass_)
 
-def _rectify(out: Array) -> None:
-    np.maximum(out, 0, out=out)  # NumPy's maximum keeps NaN
-
-
-ALGORITHMS: dict[str, Algorithm] = {"loops": _Reference(loops), "im2col": _Reference(im2col)}
-_PLANNED = ("direct", "winograd", "winograd2")
-
-
-def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
-    """Return the name of the algorithm that "auto" stands for. It never times anything."""
-    return "im2col"
-
-
-def _find(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> Algorithm:
-    return ALGORITHMS[choose(geometry, dtype, pass_) if name == "auto" else name]
+    return pack
 
 
 def conv2d(
@@ -120,7 +66,7 @@ def conv2d(
     activation
         None or "relu". The fused ReLU keeps NaN.
     algorithm
-        "auto", or by name "loops" or "im2col" (the NumPy references).
+        "auto", or by name "loops" or "im2col" (the NumPy references) or "direct" (compiled).
     out
         Array for the result: exact shape and native dtype, writable, C-contiguous, no memory shared with an
         input.
@@ -145,7 +91,8 @@ def conv2d(
     x, weight = checks.float_arrays(x=x, weight=weight)
     bias = checks.bias_array(bias, weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
-    return _forward(x, weight, bias, numbers, checks.is_relu(activation), _algorithm_name(algorithm), out)
+    name = _algorithm_name(algorithm)
+    return _forward(x, weight, bias, numbers, checks.is_relu(activation), name, _pack_now(weight), out)
 
 
 def _forward(
@@ -155,6 +102,7 @@ def _forward(
     numbers: ConvNumbers,
     relu: bool,
     algorithm: str,
+    packer: _Packer,
     out: Array | None,
 ) -> Array:
     geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
@@ -164,11 +112,12 @@ def _forward(
     if geometry.c == 0:
         target[...] = 0 if bias is None else bias[:, np.newaxis, np.newaxis]
         if relu:
-            _rectify(target)
-    elif geometry.n:
-        _find(algorithm, geometry, result.dtype, "forward").forward(
+            np.maximum(target, 0, out=target)  # NumPy's maximum keeps NaN
+    elif result.size:
+        name = _resolved(algorithm, geometry, result.dtype, "forward")
+        ALGORITHMS[name].forward(
             checks.prepared(x).reshape(geometry.input_shape),
-            checks.prepared(weight),
+            packer(name, geometry, "forward"),
             None if bias is None else checks.prepared(bias),
             relu,
             geometry,
@@ -214,7 +163,8 @@ def conv2d_input_grad(
     """
     grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
-    return _input_grad(grad_output, weight, input_shape, numbers, _algorithm_name(algorithm), out)
+    name = _algorithm_name(algorithm)
+    return _input_grad(grad_output, weight, input_shape, numbers, name, _pack_now(weight), out)
 
 
 def _input_grad(
@@ -223,6 +173,7 @@ def _input_grad(
     input_shape: Sequence[int],
     numbers: ConvNumbers,
     algorithm: str,
+    packer: _Packer,
     out: Array | None,
 ) -> Array:
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
@@ -230,9 +181,10 @@ def _input_grad(
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
     if result.size:
-        _find(algorithm, geometry, result.dtype, "input_grad").input_grad(
+        name = _resolved(algorithm, geometry, result.dtype, "input_grad")
+        ALGORITHMS[name].input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
-            checks.prepared(weight),
+            packer(name, geometry, "input_grad"),
             geometry,
             result.reshape(geometry.input_shape),
         )
@@ -284,7 +236,7 @@ def conv2d_weight_grad(
     if geometry.n == 0:
         result[...] = 0
     elif result.size:
-        _find(name, geometry, result.dtype, "weight_grad").weight_grad(
+        ALGORITHMS[_resolved(name, geometry, result.dtype, "weight_grad")].weight_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
@@ -316,7 +268,10 @@ def conv2d_bias_grad(grad_output: ArrayLike, *, out: Array | None = None) -> Arr
     (grad_output,) = checks.float_arrays(grad_output=grad_output)
     shape = checks.batch_shape("grad_output", grad_output.shape)
     result = checks.result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
-    result[...] = im2col.conv2d_bias_grad(grad_output.reshape(shape))
+    if grad_output.size:
+        engine().bias_grad(checks.prepared(grad_output).reshape(shape), result)
+    else:
+        result[...] = 0
     return result
 
 
@@ -393,8 +348,10 @@ class PackedConv2d:
         As `conv2d`.
     """
 
-    __slots__ = ("_algorithm", "_bias", "_numbers", "_relu", "_weight")
+    __slots__ = ("_algorithm", "_bias", "_lock", "_numbers", "_packings", "_relu", "_weight")
 
+    _lock: threading.Lock
+    _packings: dict[tuple[str, Pass], Packing]
     _weight: Array
     _bias: Array | None
     _numbers: ConvNumbers
@@ -423,25 +380,28 @@ class PackedConv2d:
             "_numbers": numbers,
             "_relu": checks.is_relu(activation),
             "_algorithm": _algorithm_name(algorithm),
+            "_lock": threading.Lock(),
+            "_packings": {},
         }.items():
             object.__setattr__(self, name, value)
 
     def forward(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return the convolution of `x`; see `conv2d`."""
         x, weight = checks.float_arrays(x=x, weight=self._weight)
-        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, out)
+        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, self._pack_once, out)
 
-    def input_grad(
-        self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None
-    ) -> Array:
+    def input_grad(self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None) -> Array:
         """Return the gradient by the input; see `conv2d_input_grad`."""
         grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=self._weight)
-        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, out)
+        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, self._pack_once, out)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory held: weight and bias."""
-        return self._weight.nbytes + (0 if self._bias is None else self._bias.nbytes)
+        """Bytes of memory held: weight, bias, and every packing made so far."""
+        held = [self._weight] if self._bias is None else [self._weight, self._bias]
+        for packing in list(self._packings.values()):
+            held += [array for array in packing if array is not self._weight]
+        return sum(array.nbytes for array in held)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -457,6 +417,17 @@ class PackedConv2d:
     def algorithm(self) -> str:
         """The algorithm asked for."""
         return self._algorithm
+
+    def _pack_once(self, algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        """Return a packing, made when it is first needed."""
+        packing = self._packings.get((algorithm, pass_))
+        if packing is None:
+            with self._lock:
+                packing = self._packings.get((algorithm, pass_))
+                if packing is None:
+                    packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_)
+                    self._packings[algorithm, pass_] = packing
+        return packing
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a PackedConv2d is frozen: cannot set {name}")
@@ -483,4 +454,4 @@ def _frozen_copy(array: Array) -> Array:
 
 
 def _algorithm_name(value: str) -> str:
-    return checks.algorithm_name(value, tuple(ALGORITHMS), _PLANNED)
+    return checks.algorithm_name(value, tuple(ALGORITHMS), PLANNED)

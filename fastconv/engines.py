@@ -52,6 +52,66 @@ class Engine(Protocol):
         """Write the sums over images and pixels."""
 
 
+class _Reference:
+    """The NumPy functions as an `Engine`."""
+
+    def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
+        values, where = im2col.max_pool2d(
+            x,
+            (geometry.r, geometry.s),
+            stride=geometry.stride,
+            padding=geometry.padding,
+            dilation=geometry.dilation,
+            output_size=(geometry.out_h, geometry.out_w),
+        )
+        out[...] = values
+        if indices is not None:
+            indices[...] = where
+
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
+        out[...] = im2col.max_pool2d_backward(grad_output, indices, out.shape)
+
+    def avg_pool(
+        self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
+    ) -> None:
+        out[...] = im2col.avg_pool2d(
+            x,
+            (geometry.r, geometry.s),
+            stride=geometry.stride,
+            padding=geometry.padding,
+            output_size=(geometry.out_h, geometry.out_w),
+            count_include_pad=count_include_pad,
+            divisor_override=divisor,
+        )
+
+    def avg_pool_backward(
+        self,
+        grad_output: Array,
+        geometry: PoolGeometry,
+        count_include_pad: bool,
+        divisor: int | None,
+        out: Array,
+    ) -> None:
+        out[...] = im2col.avg_pool2d_backward(
+            grad_output,
+            geometry.input_shape,
+            (geometry.r, geometry.s),
+            stride=geometry.stride,
+            padding=geometry.padding,
+            count_include_pad=count_include_pad,
+            divisor_override=divisor,
+        )
+
+    def relu(self, x: Array, out: Array) -> None:
+        np.maximum(x, 0, out=out)  # NumPy's maximum keeps NaN
+
+    def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
+        out[...] = np.where(y <= 0, 0, grad_output)
+
+    def bias_grad(self, grad_output: Array, out: Array) -> None:
+        out[...] = im2col.conv2d_bias_grad(grad_output)
+
+
 class _Kernels:
     """The compiled kernels as an `Engine`."""
 
@@ -127,3 +187,11 @@ def _inside(g: PoolGeometry) -> tuple[int, int]:
     if step > 2 or (step == 2 and gap != 1) or g.r * g.dilation[0] * g.w >= pooling.EXACT_OFFSETS:
         return 0, 0
     return -(-left // step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)
+
+
+_REFERENCE, _KERNELS = _Reference(), _Kernels()
+
+
+def engine() -> Engine:
+    """Return the engine that runs: the kernels, unless Numba is told not to compile."""
+    return _REFERENCE if numba.config.DISABLE_JIT else _KERNELS

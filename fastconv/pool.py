@@ -3,114 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
-from fastconv.checks import Array, IntOrPair, PaddingLike, PoolGeometry
-from fastconv.reference import im2col
-
-
-class Engine(Protocol):
-    """What computes. Arrays have one float dtype, are C-contiguous, aligned, native, and not empty.
-
-    Those of pooling have 4 axes, those of ReLU any number. ``out`` is allocated, with arbitrary contents, and
-    is completely written.
-    """
-
-    def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
-        """Write maxima and, unless None, their int64 indices in the plane."""
-
-    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
-        """Write the gradient by the input; every index lies within the plane."""
-
-    def avg_pool(
-        self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
-    ) -> None:
-        """Write means."""
-
-    def avg_pool_backward(
-        self,
-        grad_output: Array,
-        geometry: PoolGeometry,
-        count_include_pad: bool,
-        divisor: int | None,
-        out: Array,
-    ) -> None:
-        """Write the gradient by the input."""
-
-    def relu(self, x: Array, out: Array) -> None:
-        """Write `x` where it is not negative (NaN is kept), else zero."""
-
-    def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
-        """Write `grad_output` where `y`, the output of ReLU, is positive or NaN, else zero."""
-
-
-class _Reference:
-    """The NumPy functions as an `Engine`."""
-
-    def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
-        values, where = im2col.max_pool2d(
-            x,
-            (geometry.r, geometry.s),
-            stride=geometry.stride,
-            padding=geometry.padding,
-            dilation=geometry.dilation,
-            output_size=(geometry.out_h, geometry.out_w),
-        )
-        out[...] = values
-        if indices is not None:
-            indices[...] = where
-
-    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
-        out[...] = im2col.max_pool2d_backward(grad_output, indices, out.shape)
-
-    def avg_pool(
-        self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
-    ) -> None:
-        out[...] = im2col.avg_pool2d(
-            x,
-            (geometry.r, geometry.s),
-            stride=geometry.stride,
-            padding=geometry.padding,
-            output_size=(geometry.out_h, geometry.out_w),
-            count_include_pad=count_include_pad,
-            divisor_override=divisor,
-        )
-
-    def avg_pool_backward(
-        self,
-        grad_output: Array,
-        geometry: PoolGeometry,
-        count_include_pad: bool,
-        divisor: int | None,
-        out: Array,
-    ) -> None:
-        out[...] = im2col.avg_pool2d_backward(
-            grad_output,
-            geometry.input_shape,
-            (geometry.r, geometry.s),
-            stride=geometry.stride,
-            padding=geometry.padding,
-            count_include_pad=count_include_pad,
-            divisor_override=divisor,
-        )
-
-    def relu(self, x: Array, out: Array) -> None:
-        np.maximum(x, 0, out=out)  # NumPy's maximum keeps NaN
-
-    def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
-        out[...] = np.where(y <= 0, 0, grad_output)
-
-
-ENGINES: dict[str, Engine] = {"reference": _Reference()}
-
-
-def choose() -> str:
-    """Return the name of the engine that runs."""
-    return "reference"
+from fastconv.checks import Array, IntOrPair, PaddingLike
+from fastconv.engines import engine
 
 
 @overload
@@ -199,7 +99,7 @@ def max_pool2d(
     values = checks.result_array(out, shape, x.dtype, x=x)
     indices = np.empty(shape, np.int64) if with_indices else None
     if values.size:
-        ENGINES[choose()].max_pool(
+        engine().max_pool(
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
             values.reshape(geometry.output_shape),
@@ -241,7 +141,7 @@ def max_pool2d_backward(
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, indices=indices)
     if result.size:
         batch = (-1, *shape[-3:])
-        ENGINES[choose()].max_pool_backward(
+        engine().max_pool_backward(
             checks.prepared(grad_output).reshape(-1, *grad_output.shape[-3:]),
             checks.prepared(indices).reshape(-1, *grad_output.shape[-3:]),
             result.reshape(batch),
@@ -294,7 +194,7 @@ def avg_pool2d(
     divisor = checks.divisor(divisor_override)
     result = checks.result_array(out, geometry.output_shape[4 - x.ndim :], x.dtype, x=x)
     if result.size:
-        ENGINES[choose()].avg_pool(
+        engine().avg_pool(
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
             include,
@@ -347,7 +247,7 @@ def avg_pool2d_backward(
     divisor = checks.divisor(divisor_override)
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output)
     if result.size:
-        ENGINES[choose()].avg_pool_backward(
+        engine().avg_pool_backward(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             geometry,
             include,
@@ -380,7 +280,7 @@ def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
     (x,) = checks.float_arrays(x=x)
     result = checks.result_array(out, x.shape, x.dtype, x=x)
     if result.size:
-        ENGINES[choose()].relu(checks.prepared(x), result)
+        engine().relu(checks.prepared(x), result)
     return result
 
 
@@ -410,5 +310,5 @@ def relu_backward(grad_output: ArrayLike, y: ArrayLike, *, out: Array | None = N
     checks.check_shape("y", y, grad_output.shape)
     result = checks.result_array(out, y.shape, y.dtype, grad_output=grad_output, y=y)
     if result.size:
-        ENGINES[choose()].relu_backward(checks.prepared(grad_output), checks.prepared(y), result)
+        engine().relu_backward(checks.prepared(grad_output), checks.prepared(y), result)
     return result

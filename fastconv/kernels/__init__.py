@@ -1,0 +1,1 @@
+"""Compiled kernels: no checks, no allocation of results, no policy."""

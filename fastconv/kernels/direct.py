@@ -2,9 +2,9 @@
 
 Forward, ``out[k, position] = sum over taps of weight[k, tap] * x[tap, position]``: a tap is a channel with a place in
 the kernel, a position an output pixel of any image of the batch. The weights, packed row by row of tiles, are A of the
-microkernel; B is gathered from x a block of positions and taps at a time into a panel that stays in the core's cache, so
-that there is never an im2col buffer. The input gradient is the same product with rows and taps exchanged, a separate one
-for each phase of the stride.
+microkernel; B is gathered from x a block of positions and taps at a time into a panel that stays in the core's cache,
+so that there is never an im2col buffer. The input gradient is the same product with rows and taps exchanged, a separate
+one for each phase of the stride.
 
 The weight gradient is ``grad[tap, k] = sum over positions of x[tap, position] * grad_output[position, k]``: here A's
 scalars are read straight from a padded copy of x, and B is the transposed output gradient.
@@ -79,7 +79,7 @@ class GatherJob(NamedTuple):
 
 GATHER_JOB = jit.record_type(GatherJob)
 
-# Layout of a panel's table of intp: how many runs, address of the output if it is contiguous else 0, runs, places in out.
+# A panel's table of intp: how many runs, address of the output if it is contiguous else 0, the runs, places in out.
 _RUNS, _PLACE, _HEAD = 0, 1, 2
 _RUN_FIELDS = 4  # input row, input column, offset of the image, length
 
@@ -169,7 +169,7 @@ def _pack_run(zero, job, row, column, length, panel):
     else:
         for n in range(length):
             at = column + n * job.stride_x
-            inside = 0 <= at and at < job.width
+            inside = at >= 0 and at < job.width
             poke(panel + n * item, peek(zero, row + at * item) if inside else zero)
 
 
@@ -203,7 +203,7 @@ def _pack_panel(zero, job, group, table, begin, end, panel):
         for _ in range(runs):
             y = peek(0, run) + row
             length = peek(0, run + 3 * word)
-            if 0 <= y and y < job.height:
+            if y >= 0 and y < job.height:
                 image = peek(0, run + 2 * word)
                 source = job.x + (group * job.x_group + image + plane + y * job.width) * item
                 _pack_run(zero, job, source, peek(0, run + word) + column, length, at)
@@ -395,7 +395,12 @@ class Taps:
         return len(self.plane)
 
     @staticmethod
-    def of(planes: int, rows: list[tuple[int, int]], columns: list[tuple[int, int]], strides: tuple[int, int, int]) -> Taps:
+    def of(
+        planes: int,
+        rows: list[tuple[int, int]],
+        columns: list[tuple[int, int]],
+        strides: tuple[int, int, int],
+    ) -> Taps:
         """Combine planes with (index, displacement) of kernel rows and columns; `strides` are those of the weights."""
         plane, row, column = (axis.ravel() for axis in np.indices((planes, len(rows), len(columns)), np.intp))
         row_index, row_shift = np.array(rows, np.intp).reshape(-1, 2).T
@@ -405,7 +410,9 @@ class Taps:
 
 
 @functools.lru_cache(maxsize=256)
-def forward_taps(channels: int, kernel: tuple[int, int], padding: tuple[int, int, int, int], dilation: tuple[int, int]) -> Taps:
+def forward_taps(
+    channels: int, kernel: tuple[int, int], padding: tuple[int, int, int, int], dilation: tuple[int, int]
+) -> Taps:
     """Taps of a convolution of `channels` channels a group."""
     (r, s), (dh, dw) = kernel, dilation
     rows = [(i, i * dh - padding[0]) for i in range(r)]
@@ -426,7 +433,9 @@ def input_grad_taps(
     (r, s), (sh, sw), (dh, dw) = kernel, stride, dilation
 
     def meeting(size: int, step: int, gap: int, pad: int, phase: int) -> list[tuple[int, int]]:
-        return [(i, (phase + pad - i * gap) // step) for i in reversed(range(size)) if (phase + pad - i * gap) % step == 0]
+        return [
+            (i, (phase + pad - i * gap) // step) for i in reversed(range(size)) if (phase + pad - i * gap) % step == 0
+        ]
 
     weight_strides = (channels * r * s, s, 1)
     return {
@@ -742,7 +751,11 @@ def weight_grad(
     columns = tile_columns(x.dtype)
     panels = _ceil_div(rows, columns)
     out_row = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
-    sizes = [images * groups * channels * plane, images * groups * panels * columns * p * q, groups * taps * out_row]
+    sizes = [
+        images * groups * channels * plane,
+        images * groups * panels * columns * p * q,
+        groups * taps * out_row,
+    ]
     starts = np.cumsum([0] + [_ceil_div(size * item, scratch.ALIGNMENT) * scratch.ALIGNMENT for size in sizes])
     with scratch.borrow(int(starts[-1])) as memory:
         padded, transposed, result = (memory + int(start) for start in starts[:3])
@@ -759,13 +772,13 @@ def weight_grad(
         offsets = _weight_grad_offsets(channels, (r, s), dilation, padded_width, plane)
         block_width = min(q, DEPTH_BLOCK)
         weight_job = WeightGradJob(
-            padded, groups * channels * plane, channels * plane, padded_width, offsets.ctypes.data, taps, groups, images,
-            p, q, *stride, transposed, panels, result, out_row, max(1, DEPTH_BLOCK // block_width), block_width,
+            padded, groups * channels * plane, channels * plane, padded_width, offsets.ctypes.data, taps, groups,
+            images, p, q, *stride, transposed, panels, result, out_row, max(1, DEPTH_BLOCK // block_width), block_width,
         )  # fmt: skip
         jit.run(weight_grad_share, weight_grad_parallel, zero, jit.record_of(weight_job), threads)
         back_job = TransposeJob(
-            result, groups, taps * out_row, taps, rows, out_row, jit.lanes(x.dtype), out.ctypes.data, rows * taps, jit.lanes(x.dtype),
-            taps, 0,
+            result, groups, taps * out_row, taps, rows, out_row, jit.lanes(x.dtype),
+            out.ctypes.data, rows * taps, jit.lanes(x.dtype), taps, 0,
         )  # fmt: skip
         jit.run(transpose_share, transpose_parallel, zero, jit.record_of(back_job), threads)
 

@@ -8,7 +8,21 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .simd import as_type, item_bytes, lanes, load, not_above, peek, poke, record, relu, splat, store, sum_of, where
+from .simd import (
+    as_type,
+    item_bytes,
+    lanes,
+    load,
+    not_above,
+    peek,
+    poke,
+    record,
+    relu,
+    splat,
+    store,
+    sum_of,
+    where,
+)
 
 
 class ElementwiseJob(NamedTuple):

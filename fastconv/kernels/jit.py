@@ -69,7 +69,7 @@ def lanes(dtype: np.dtype) -> int:
 
 
 def user_cache_dir() -> Path:
-    """The user's cache directory for this package: ``$FASTCONV_CACHE_DIR``, or the platform's custom."""
+    """Return the user's cache directory for this package: ``$FASTCONV_CACHE_DIR``, or the platform's custom."""
     if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -88,12 +88,25 @@ def _cache_key() -> str:
         digest.update(path.name.encode() + path.read_bytes())
     triple, cpu, features = target()
     switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _NOT_IN_CODE)
-    facts = (numba.__version__, llvmlite.__version__, platform.python_version(), triple, cpu, sorted(features), switches)
+    facts = (
+        numba.__version__,
+        llvmlite.__version__,
+        platform.python_version(),
+        triple,
+        cpu,
+        sorted(features),
+        switches,
+    )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:20]
 
 
-_NOT_IN_CODE = {"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}
+_NOT_IN_CODE = {
+    "NUMBA_CACHE_DIR",
+    "NUMBA_NUM_THREADS",
+    "NUMBA_THREADING_LAYER",
+    "NUMBA_THREADING_LAYER_PRIORITY",
+}
 
 
 @functools.cache
@@ -235,7 +248,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        From 1 to ``numba.config.NUMBA_NUM_THREADS``, which is the number of cores unless the environment says otherwise.
+        From 1 to ``numba.config.NUMBA_NUM_THREADS``: the number of cores, unless the environment says otherwise.
 
     Raises
     ------

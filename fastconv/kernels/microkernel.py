@@ -2,8 +2,8 @@
 
 It computes ``C = A @ B`` for a tile of C that lives in registers: :func:`tile_rows` rows of :data:`TILE_VECTORS`
 vectors. Each step along the depth loads a row of B (vectors), and for each row of A one scalar, repeated in all lanes,
-that is multiplied and added into the row's accumulators. The tile is chosen so that the multiply-adds of one step, two a
-cycle on today's cores, take longer than its loads, and that accumulators, a row of B and the repeated scalar fit the
+that is multiplied and added into the row's accumulators. The tile is chosen so that the multiply-adds of one step, two
+a cycle on today's cores, take longer than its loads, and that accumulators, a row of B and the repeated scalar fit the
 register file: 6 x 2 in 16 registers, 8 x 3 in 32 (Goto and van de Geijn, "Anatomy of high-performance matrix
 multiplication", ACM TOMS 34(3), 2008, is the classic account).
 """
@@ -62,7 +62,7 @@ def columns_of_tile(typingctx: Any, zero: Any) -> Any:
 
 @contextlib.contextmanager
 def _plain_loop(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
-    """Loop from 0 to `count` - 1, never unrolled by LLVM: it would spill accumulators to hoist a second step's loads."""
+    """Loop from 0 to `count` - 1, not unrolled: LLVM would spill accumulators to hoist a second step's loads."""
     intp = count.type
     before = builder.block
     body, after = builder.append_basic_block("step"), builder.append_basic_block("done")

@@ -2,8 +2,8 @@
 
 Forward, a row of outputs falls into columns whose window lies inside the picture, which are computed a vector at a
 time, and those at its sides. A maximum's place is carried along as its offset from the window's first pixel, in floats
-(exact up to 2**24), and becomes an int64 index when it is stored. Backward, a plane belongs to one thread, since windows
-may overlap.
+(exact up to 2**24), and becomes an int64 index when it is stored. Backward, a plane belongs to one thread, since
+windows may overlap.
 """
 
 from __future__ import annotations

@@ -179,9 +179,7 @@ def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) 
             value = builder.select(builder.icmp_signed(">", value, high), high, value)
             return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
 
-        inside = builder.and_(
-            builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end))
-        )
+        inside = builder.and_(builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end)))
         pointer = builder.inttoptr(address, kind.as_pointer())
         letter = "f32" if zero.bitwidth == 32 else "f64"
         arguments = [pointer.type, ir.IntType(32), inside.type, kind]

@@ -1,0 +1,137 @@
+"""The algorithms that can compute a convolution, behind one interface, and the choice among them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Literal, Protocol, TypeAlias
+
+import numba
+import numpy as np
+
+from fastconv.checks import Array, ConvGeometry
+from fastconv.kernels import direct
+from fastconv.reference import im2col, loops
+
+Pass = Literal["forward", "input_grad", "weight_grad"]
+Packing: TypeAlias = tuple[Array, ...]  # weights in the form that an algorithm reads them in
+
+
+class Algorithm(Protocol):
+    """A way to compute a convolution.
+
+    Arrays have 4 axes, one float dtype, and are C-contiguous, aligned and native; no axis of them is empty.
+    ``out`` is allocated, with arbitrary contents, and is completely written.
+    """
+
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        """Return `weight` as "forward" or "input_grad" wants it. The sizes of the images do not matter."""
+
+    def forward(
+        self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        """Write the convolution of `x` with the weight, plus `bias`, rectified if `relu`."""
+
+    def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
+        """Write the gradient by the input."""
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        """Write the gradient by the weight."""
+
+
+class _Reference:
+    """One of the modules of `fastconv.reference` as an `Algorithm`."""
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        return (weight,)
+
+    def forward(
+        self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        out[...] = self._module.conv2d(x, packing[0], bias, **_keywords(geometry))
+        if relu:
+            np.maximum(out, 0, out=out)  # NumPy's maximum keeps NaN
+
+    def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
+        out[...] = self._module.conv2d_input_grad(grad_output, packing[0], geometry.input_shape, **_keywords(geometry))
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        out[...] = self._module.conv2d_weight_grad(grad_output, x, geometry.weight_shape, **_keywords(geometry))
+
+
+def _keywords(geometry: ConvGeometry) -> dict[str, Any]:
+    return {
+        "stride": geometry.stride,
+        "padding": geometry.padding,
+        "dilation": geometry.dilation,
+        "groups": geometry.groups,
+    }
+
+
+class _Direct:
+    """`fastconv.kernels.direct` as an `Algorithm`."""
+
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        k, channels, r, s = weight.shape
+        filters = k // geometry.groups
+        group = filters * channels * r * s
+        if pass_ == "forward":
+            taps = _forward_taps(geometry)
+            return (direct.pack(weight, filters, channels * r * s, group, geometry.groups, taps),)
+        return tuple(
+            direct.pack(weight, channels, r * s, group, geometry.groups, taps)
+            for taps in _input_grad_taps(geometry).values()
+        )
+
+    def forward(
+        self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        x, out = _as_one_row(geometry, x, out)
+        grid = direct.Grid(*out.shape[2:], *geometry.stride, 0, out.shape[3], 1)
+        filters = geometry.k // geometry.groups
+        direct.gather(x, packing[0], _forward_taps(geometry), filters, geometry.groups, grid, bias, relu, out)
+
+    def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
+        grad_output, out = _as_one_row(geometry, grad_output, out)
+        channels = geometry.c // geometry.groups
+        (sh, sw), (height, width) = geometry.stride, out.shape[2:]
+        phases = _input_grad_taps(geometry)
+        for ((y, x), taps), packed in zip(phases.items(), packing, strict=True):
+            rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
+            grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
+            direct.gather(grad_output, packed, taps, channels, geometry.groups, grid, None, False, out)
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        g = geometry
+        direct.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
+
+
+def _forward_taps(g: ConvGeometry) -> direct.Taps:
+    return direct.forward_taps(g.c // g.groups, (g.r, g.s), g.padding, g.dilation)
+
+
+def _input_grad_taps(g: ConvGeometry) -> dict[tuple[int, int], direct.Taps]:
+    kernel = (g.r, g.s)
+    return direct.input_grad_taps(g.c // g.groups, g.k // g.groups, kernel, g.stride, g.padding, g.dilation)
+
+
+def _as_one_row(g: ConvGeometry, *images: Array) -> tuple[Array, ...]:
+    """Return images of a convolution that never looks beside a pixel as images of one row, which have no edges."""
+    if g.r == g.s == 1 and g.stride == (1, 1) and not any(g.padding):
+        return tuple(image.reshape(*image.shape[:2], 1, -1) for image in images)
+    return images
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "loops": _Reference(loops),
+    "im2col": _Reference(im2col),
+    "direct": _Direct(),
+}
+PLANNED = ("winograd", "winograd2")
+
+
+def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
+    """Return the name of the algorithm that "auto" stands for. It never times anything."""
+    return "im2col" if numba.config.DISABLE_JIT else "direct"
