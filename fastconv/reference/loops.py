@@ -102,7 +102,8 @@ def conv2d_bias_grad(grad_output: Array) -> Array:
     Planes are summed first (pairwise, by NumPy), and their sums in float64: NumPy adds along the first axis
     one by one, which in float32 loses digits when N is large.
     """
-    return grad_output.sum(axis=(2, 3)).sum(axis=0, dtype=np.float64).astype(grad_output.dtype)
+    total: Array = grad_output.sum(axis=(2, 3)).sum(axis=0, dtype=np.float64)
+    return total.astype(grad_output.dtype)
 
 
 def max_pool2d(
