@@ -338,7 +338,6 @@ def _names(text: str) -> tuple[str, ...]:
 def _style(args: argparse.Namespace) -> int:
     import warnings
 
-    from fastconv import set_num_threads
     from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
     from fastconv.style.images import ImageWarning
     from fastconv.style.run import run
@@ -347,7 +346,7 @@ def _style(args: argparse.Namespace) -> int:
     try:
         content, styles, output, options = _style_inputs(args)
         if "threads" in args:
-            set_num_threads(args.threads)
+            _limit_threads(args.threads)
         with warnings.catch_warnings():
             warnings.simplefilter("always" if log else "ignore", ImageWarning)
             warnings.showwarning = lambda message, *_: say(str(message))
@@ -370,6 +369,15 @@ def _style(args: argparse.Namespace) -> int:
         raise CommandError(Exit.INTERNAL, str(error)) from error
     print(outcome.as_json() if "json" in args else outcome.path)
     return 128 + outcome.interrupted_by if outcome.interrupted_by else Exit.DONE
+
+
+def _limit_threads(number: int) -> None:
+    from fastconv import set_num_threads
+
+    try:
+        set_num_threads(number)
+    except ValueError as error:
+        raise CommandError(Exit.USAGE, f"--threads: {error}") from error
 
 
 def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], str | Path, dict[str, Any]]:

@@ -1,0 +1,416 @@
+"""The command `fastconv style`: what it prints, how it ends, and that nothing is lost on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastconv import cli
+from fastconv.nn.vgg import LAYERS
+from fastconv.style import Step, memory, stylize
+from fastconv.style import run as runner
+from fastconv.style.scales import Scale
+from fastconv.weights import VGGWeights, converted
+from fastconv.weights.model import KERNEL_SHAPES
+
+# The first layers only, so that a run takes a moment.
+QUICK = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory):
+    """VGG-19's shapes, filled with random numbers that keep the features' variance."""
+    rng = np.random.default_rng(0)
+    layers = {}
+    for name in (layer.weights for layer in LAYERS if layer.weights):
+        shape = KERNEL_SHAPES[name]
+        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / (9 * shape[1])))
+        layers[name] = weight, np.zeros(shape[0], np.float32)
+    path = tmp_path_factory.mktemp("weights") / "random.npz"
+    converted.write(VGGWeights(layers, "random.npz", "cd" * 32, path, exact=True), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, weights_file):
+    """A current folder with photo.png and painting.png, and weights that need no download."""
+    rng = np.random.default_rng(1)
+    for name, shape in (("photo.png", (4, 6)), ("painting.png", (5, 5))):
+        coarse = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((8 * shape[1], 8 * shape[0])).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTCONV_WEIGHTS", str(weights_file))
+    return tmp_path
+
+
+@pytest.fixture
+def style(folder):
+    """Run the command in this process; options come after pictures and output, and may be given twice."""
+
+    def style(*options, pictures=("photo.png", "painting.png"), output=("-o", "out.png")):
+        return cli.main(["style", *pictures, *output, *QUICK, *map(str, options)])
+
+    return style
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+# --- what it prints -----------------------------------------------------------------------------------------
+
+
+def test_the_path_goes_to_stdout_and_everything_else_to_stderr(style, folder, capsys):
+    assert style() == 0
+    printed = capsys.readouterr()
+    assert printed.out == "out.png\n"
+    assert "weights random.npz (sha256 cdcdcdcdcdcdcdcd)" in printed.err
+    assert "2 steps over 48x32 px" in printed.err
+    assert "saved: out.png (48x32)" in printed.err
+    with Image.open(folder / "out.png") as image:
+        assert image.size == (48, 32)
+        settings = json.loads(image.text["fastconv"])
+    assert settings["weights"]["sha256"] == "cd" * 32
+    assert settings["beta"] == 100
+
+
+def test_json_tells_settings_and_losses(style, capsys):
+    assert style("--json", "--beta", 7, "--size", 40, "--seed", 3) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["output"], told["width"], told["height"]) == ("out.png", 40, 27)
+    assert told["interrupted"] is False
+    assert (told["settings"]["beta"], told["settings"]["size"], told["settings"]["seed"]) == (7, 40, 3)
+    assert told["settings"]["content"] == {"name": "photo.png", "size": [32, 48]}
+    assert [record["step"] for record in told["losses"]] == [1, 2]
+    assert told["losses"][1]["loss"] < told["losses"][0]["loss"]
+
+
+def test_quiet_is_silent_on_stderr(style, capsys):
+    assert style("--quiet") == 0
+    assert capsys.readouterr() == ("out.png\n", "")
+
+
+def test_the_command_and_the_function_make_the_same_picture(style, folder, weights_file):
+    assert style("--beta", 3, "--pooling", "average", "--no-clip", "--betas", "0.8,0.9") == 0
+    expected = stylize(
+        "photo.png",
+        "painting.png",
+        weights=weights_file,
+        steps=2,
+        content_layers=("relu2_2",),
+        style_layers=("relu1_1", "relu2_1"),
+        beta=3.0,
+        pooling="average",
+        clip=False,
+        betas=(0.8, 0.9),
+    )
+    with Image.open(folder / "out.png") as image:
+        np.testing.assert_array_equal(image, expected.image)
+
+
+def test_several_styles_and_a_picture_to_start_from(style, folder, capsys):
+    pictures = ("photo.png", "painting.png", "photo.png")
+    assert style("--style-blend", "3,1", "--init", "painting.png", "--json", pictures=pictures) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert [style["name"] for style in settings["styles"]] == ["painting.png", "photo.png"]
+    assert settings["style_blend"] == [3, 1]
+    assert settings["init"] == "painting.png"
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"),
+    [
+        ("--steps", "--iterations"),
+        ("--alpha", "--content-weight"),
+        ("--beta", "--style-weight"),
+        ("--learning-rate", "--lr"),
+    ],
+)
+def test_options_have_aliases(style, capsys, name, alias):
+    settings = []
+    for option in (name, alias):
+        assert style(option, 3, "--overwrite", "--json") == 0
+        settings.append(json.loads(capsys.readouterr().out)["settings"])
+    assert settings[0] == settings[1]
+    assert settings[0][name[2:].replace("-", "_")] == 3
+
+
+def test_help_shows_the_defaults_of_the_function(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["style", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("size; WxH stretches (default: 512)", "(default: 100.0)", "(default: relu4_2)"):
+        assert line.split("; ")[-1] in shown
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".webp", ".tif"])
+def test_other_formats(style, folder, extension):
+    assert style(output=("-o", f"out{extension}")) == 0
+    assert size_of(folder / f"out{extension}") == (48, 32)
+
+
+def test_the_demo_needs_no_pictures(style, folder, capsys):
+    pytest.importorskip("skimage")
+    assert style("--demo", "--size", 48, "--json", pictures=(), output=()) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["content"] == {"name": "coffee.png", "size": [400, 600]}
+    assert settings["styles"][0]["size"] == [288, 384]
+    assert size_of(folder / "demo.png") == (48, 32)
+
+
+def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
+    monkeypatch.setattr(runner, "demo_photograph", lambda: folder / "photo.png")
+    monkeypatch.setattr(runner, "paint", lambda height, width: np.full((height, width, 3), 99, np.uint8))
+    for expected in ("demo.png", "demo-2.png", "demo-3.png"):
+        assert style("--demo", "--quiet", pictures=(), output=()) == 0
+        assert capsys.readouterr().out == f"{expected}\n"
+        assert size_of(folder / expected) == (48, 32)
+    assert style("--demo", pictures=()) == 0
+    assert size_of(folder / "out.png") == (48, 32)
+
+
+# --- how it ends --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pictures": ("photo.png",)}, "expected CONTENT STYLE"),
+        ({"pictures": ()}, "expected CONTENT STYLE"),
+        ({"output": ()}, "expected -o OUT"),
+        ({"pictures": ("nowhere.png", "painting.png")}, "nowhere.png"),
+        ({"pictures": ("photo.png", "text.png")}, "text.png"),
+        ({"options": ["--steps", 0]}, "steps must be a whole number"),
+        ({"options": ["--steps", "many"]}, "--steps"),
+        ({"options": ["--size", "12"]}, "size must be"),
+        ({"options": ["--size", "wide"]}, "size must be"),
+        ({"options": ["--loss", "none"]}, "loss must be one of relative, gatys, gram"),
+        ({"options": ["--beta", "nan"]}, "beta must be"),
+        ({"options": ["--style-blend", "1,x"]}, "--style-blend"),
+        ({"options": ["--style-blend", "1,2"]}, "style_blend must hold"),
+        ({"options": ["--init", "nowhere.png"]}, "nowhere.png"),
+        ({"options": ["--threads", 0]}, "threads"),
+        ({"options": ["--threads", 100000]}, "threads"),
+        ({"options": ["--demo"]}, "--demo takes no pictures"),
+        ({"options": ["--siz", 100]}, "--siz"),
+    ],
+)
+def test_mistakes_of_usage(style, folder, capsys, options, message):
+    (folder / "text.png").write_text("<!DOCTYPE html>")
+    options = dict(options)
+    assert style(*options.pop("options", ()), **options) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert not (folder / "out.png").exists()
+
+
+@pytest.mark.parametrize("weights", ["nowhere.npz", "photo.png"])
+def test_weights_that_are_missing_or_wrong(style, folder, capsys, weights):
+    assert style("--weights", weights) == 3
+    assert weights in capsys.readouterr().err
+
+
+def test_offline_is_heard(style, folder, capsys, monkeypatch):
+    monkeypatch.delenv("FASTCONV_WEIGHTS")
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", str(folder / "cache"))
+    assert style("--weights", "vgg19", "--offline") == 3
+
+
+@pytest.mark.parametrize("output", ["out.xyz", "out", "nowhere/out.png", "photo.png", "."])
+def test_an_output_that_cannot_be_written_is_found_before_any_work(style, capsys, output):
+    assert style("--weights", "nowhere.npz", pictures=("nowhere.png",) * 2, output=("-o", output)) == 5
+    assert output in capsys.readouterr().err
+
+
+def test_a_file_is_replaced_only_when_asked(style, folder):
+    before = (folder / "photo.png").read_bytes()
+    assert style(output=("-o", "photo.png")) == 5
+    assert (folder / "photo.png").read_bytes() == before
+    assert style("--overwrite", output=("-o", "photo.png")) == 0
+    assert (folder / "photo.png").read_bytes() != before
+
+
+def test_too_little_memory(style, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
+    assert style("--weights", "nowhere.npz") == 4
+    assert "48x32 px needs about" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_run_that_blows_up(style, capsys):
+    assert style("--no-clip", "--lr", "1e30") == 1
+    printed = capsys.readouterr().err
+    assert "try a learning_rate below" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_missing_extra_is_told_with_the_command(folder):
+    code = (
+        "import sys; sys.modules['PIL'] = None; from fastconv.cli import main; "
+        "sys.exit(main(['style', 'photo.png', 'painting.png', '-o', 'out.png']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'fastconv[style]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- interruption -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to other processes")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_saves_what_there_is(folder, number, code):
+    program = [sys.executable, "-c", "import sys; from fastconv.cli import main; sys.exit(main())"]
+    process = subprocess.Popen(
+        [
+            *program,
+            "style",
+            "photo.png",
+            "painting.png",
+            "-o",
+            "out.png",
+            *QUICK,
+            "--steps",
+            "1000000",
+            "--restore-size",
+            "--size",
+            "40",
+            "--json",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stderr:
+            if "steps over" in line:
+                break
+        time.sleep(1)  # it is at work, whether compiling or stepping
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == code
+    assert "stopping after this step" in err
+    assert "interrupted; what there was is saved: out.png" in err
+    told = json.loads(out)
+    assert told["interrupted"] is True
+    assert 0 < len(told["losses"]) < 1000000
+    assert size_of(folder / "out.png") == (48, 32)
+
+
+def test_a_second_interruption_quits_at_once():
+    code = (
+        "import signal; from fastconv.style.run import signals_between_steps as between\n"
+        "with between(lambda: print('first', flush=True)) as interruption:\n"
+        "    signal.raise_signal(signal.SIGINT); assert interruption.signal == signal.SIGINT\n"
+        "    signal.raise_signal(signal.SIGINT); print('second')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (130, "first", "")
+
+
+def test_handlers_are_given_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with runner.signals_between_steps(lambda: None):
+        assert signal.getsignal(signal.SIGINT) is not before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+# --- progress -----------------------------------------------------------------------------------------------
+
+PLAN = (Scale(10, 20, 2), Scale(20, 40, 3))
+
+
+def step(scale, number, seconds):
+    return Step(scale, number, 3, 1.5, 0.5, 1.0, seconds, lambda: None)
+
+
+class Stream:
+    """Text that is written, on a terminal or not."""
+
+    def __init__(self, terminal):
+        self.text = ""
+        self.isatty = lambda: terminal
+        self.flush = lambda: None
+
+    def write(self, text):
+        self.text += text
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_goes_by_pixels_and_leaves_out_first_steps():
+    clock = runner.Clock(PLAN)
+    clock.update(step(20, 1, 100.0))  # compiles
+    assert clock.seconds_left is None
+    clock.update(step(20, 2, 2.0))  # 200 pixels
+    assert clock.seconds_left == pytest.approx(3 * 4 * 2.0)
+    clock.update(step(40, 1, 50.0))
+    clock.update(step(40, 2, 8.0))
+    assert clock.seconds_left == pytest.approx(8.0)
+    clock.update(step(40, 3, 8.0))
+    assert clock.seconds_left == 0
+
+
+def test_a_terminal_has_one_line_that_renews_itself(clock):
+    stream = Stream(terminal=True)
+    progress = runner.Progress(PLAN, stream)
+    for number in (1, 2, 3):
+        progress.update(step(40, number, 0.5))
+        clock[0] += 1
+    progress.end_line()
+    assert stream.text.count("\r") == 3
+    assert stream.text.count("\n") == 1
+    assert stream.text.endswith("\n")
+    assert "scale 2/2 (40 px)  step 3/3  loss 1.5 (content 0.5, style 1)  0.50 s/step" in stream.text
+
+
+def test_elsewhere_there_is_a_plain_line_every_ten_seconds(clock):
+    stream = Stream(terminal=False)
+    progress = runner.Progress(PLAN, stream)
+    for second in range(1, 26):
+        clock[0] = 1000.0 + second
+        progress.update(step(20, min(second, 2), 1.0))
+    progress.end_line()
+    assert stream.text.count("\n") == 2
+    assert "\r" not in stream.text
+    assert "\x1b" not in stream.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (65, "1:05"), (3599.7, "1:00:00"), (7205, "2:00:05")]
+)
+def test_durations_are_readable(seconds, text):
+    assert runner.format_seconds(seconds) == text
+
+
+# --- the example --------------------------------------------------------------------------------------------
+
+
+def test_the_example_runs_and_is_short(folder):
+    script = ROOT / "examples" / "style_transfer.py"
+    assert len(script.read_text().splitlines()) < 60
+    command = [sys.executable, script, "photo.png", "painting.png", "out.png", "--steps", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    assert "step    1  content 0  style" in done.stdout
+    assert size_of(folder / "out.png") == (320, 192)
