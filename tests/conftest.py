@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +59,14 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setattr("fastconv.weights.search._CHECKOUT", None)
     monkeypatch.setattr("fastconv.weights.search._PACKAGE", "no_such_package")
     return tmp_path
+
+
+@pytest.fixture
+def tidy(isolated):
+    """As `isolated`, and its folder is emptied at the end: files of real size should not stay until later runs."""
+    yield isolated
+    for path in isolated.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def random_layers(seed=0):

@@ -267,14 +267,6 @@ def deviation(weights, true_layers):
     }
 
 
-@pytest.fixture
-def tidy():
-    """Remove the 80 MB of a real conversion, which pytest would keep for its next runs."""
-    yield
-    for path in cache_dir().glob("*.npz"):
-        path.unlink()
-
-
 @pytest.mark.network
 @pytest.mark.usefixtures("tidy")
 def test_the_real_package(monkeypatch, true_layers):

@@ -61,8 +61,8 @@ class TestNetwork:
 
 class TestMatConvNet:
     @pytest.mark.parametrize("generation", ["old", "new"])
-    def test_real_shapes_to_the_last_bit(self, weight_files, full_layers, tmp_path, generation):
-        path = tmp_path / "network.mat"
+    def test_real_shapes_to_the_last_bit(self, weight_files, full_layers, tidy, generation):
+        path = tidy / "network.mat"
         weight_files.matconvnet(path, full_layers, generation)
         layers = check_layers(matconvnet.read(path), path)
         path.unlink()  # 80 MB

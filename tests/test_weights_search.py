@@ -61,8 +61,6 @@ class TestOrder:
         checkout, package = tmp_path / "checkout", tmp_path / "site" / "a_package"
         monkeypatch.setattr(search, "_CHECKOUT", checkout)
         monkeypatch.setattr(search, "_PACKAGE", "a_package")
-        monkeypatch.syspath_prepend(package.parent)
-        (tmp_path / "named").mkdir()
         in_order = [
             network(tmp_path / "weights", BIN),
             network(checkout / "weights", MAT),
@@ -70,6 +68,7 @@ class TestOrder:
             network(package, BIN),
         ]
         (package / "__init__.py").touch()
+        monkeypatch.syspath_prepend(package.parent)
         assert [found.path.resolve() for found in find()] == in_order
         for path in in_order:
             assert load().path.resolve() == path
@@ -286,19 +285,11 @@ def test_what_a_killed_process_left_is_removed_after_a_day(monkeypatch):
     assert sorted(path.name for path in cache_dir().iterdir()) == [".fetch-new", "vgg19.npz"]
 
 
-def test_real_shapes_through_every_step(weight_files, full_layers, small_cleanup):
-    path = small_cleanup / MAT
+def test_real_shapes_through_every_step(weight_files, full_layers, tidy):
+    path = tidy / MAT
     weight_files.matconvnet(path, full_layers, "old")
     for weights in (load(path), load(path), load_file(convert(path))):
         assert list(weights.layers) == list(full_layers)
         for name, (weight, bias) in weights.layers.items():
             np.testing.assert_array_equal(weight, full_layers[name][0])
             np.testing.assert_array_equal(bias, full_layers[name][1])
-
-
-@pytest.fixture
-def small_cleanup(tmp_path):
-    """A folder whose 240 MB do not stay until the next runs."""
-    yield tmp_path
-    for path in (*tmp_path.glob("*.mat"), *cache_dir().glob("*.npz")):
-        path.unlink()
