@@ -22,6 +22,7 @@ IntOrPair: TypeAlias = int | np.integer[Any] | Sequence[int]
 PaddingLike: TypeAlias = IntOrPair | Sequence[Sequence[int]] | Word
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_LARGEST = 2**31 - 1  # of strides and the like, so that their products fit 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,7 @@ def prepared(array: Array) -> Array:
     return np.array(array, dtype=_native(array.dtype), order="C", copy=True)
 
 
-def result_array(
-    out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Array | None
-) -> Array:
+def result_array(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Array | None) -> Array:
     """Return `out`, checked, or a fresh array, uninitialised, of `shape` and the native form of `dtype`."""
     native = _native(dtype)
     if out is None:
@@ -231,6 +230,8 @@ def divisor(value: int | None) -> int | None:
         raise TypeError(f"divisor_override must be an int or None, got {_show(value)}")
     if value == 0:
         raise ValueError("divisor_override must not be zero")
+    if abs(value) > _LARGEST:
+        raise ValueError(f"divisor_override must be at most {_LARGEST} in size, got {value}")
     return int(value)
 
 
@@ -263,7 +264,7 @@ def _show(value: object) -> str:
 
 def _pair(name: str, value: Any, minimum: int) -> Pair:
     """Return an int or a sequence of 1 or 2 ints as a pair."""
-    if type(value) is int and value >= minimum:
+    if type(value) is int and minimum <= value <= _LARGEST:
         return value, value
     items = list(value) if _is_sequence(value) else [value]
     wanted = f"an int or a sequence of 1 or 2 ints, at least {minimum}"
@@ -271,6 +272,8 @@ def _pair(name: str, value: Any, minimum: int) -> Pair:
         raise TypeError(f"{name} must be {wanted}, got {_show(value)}")
     if len(items) not in (1, 2) or min(items) < minimum:
         raise ValueError(f"{name} must be {wanted}, got {_show(value)}")
+    if max(items) > _LARGEST:
+        raise ValueError(f"{name} must be at most {_LARGEST}, got {_show(value)}")
     return int(items[0]), int(items[-1])
 
 
@@ -338,9 +341,7 @@ def _output_size(
     return size[0], size[1]
 
 
-def _output_length(
-    length: int, size: int, stride: int, before: int, after: int, dilation: int, ceil_mode: bool
-) -> int:
+def _output_length(length: int, size: int, stride: int, before: int, after: int, dilation: int, ceil_mode: bool) -> int:
     room = length + before + after - dilation * (size - 1) - 1
     if not ceil_mode:
         return room // stride + 1
@@ -367,9 +368,7 @@ def conv_numbers(stride: IntOrPair, padding: PaddingLike, dilation: IntOrPair, g
         raise TypeError(f"groups must be an int, got {_show(groups)}")
     if groups < 1:
         raise ValueError(f"groups must be at least 1, got {groups}")
-    return ConvNumbers(
-        _pair("stride", stride, 1), _padding(padding), _pair("dilation", dilation, 1), int(groups)
-    )
+    return ConvNumbers(_pair("stride", stride, 1), _padding(padding), _pair("dilation", dilation, 1), int(groups))
 
 
 @lru_cache(maxsize=4096)
@@ -413,9 +412,7 @@ def check_weight_shape(name: str, shape: tuple[int, ...], numbers: ConvNumbers) 
         raise ValueError(f"{name} must have 4 axes (K, C/groups, R, S), got shape {shape}")
     k, _, r, s = shape
     if k < 1 or k % numbers.groups:
-        raise ValueError(
-            f"{name} must have a positive multiple of groups={numbers.groups} kernels, got shape {shape}"
-        )
+        raise ValueError(f"{name} must have a positive multiple of groups={numbers.groups} kernels, got shape {shape}")
     if r < 1 or s < 1:
         raise ValueError(f"{name} must have kernels of at least 1x1, got shape {shape}")
     _sides(numbers.padding, (r, s), numbers.stride, numbers.dilation)

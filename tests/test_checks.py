@@ -42,6 +42,12 @@ def test_numbers_out_of_range(name, value):
         geometry(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation"])
+def test_numbers_beyond_reason(name):
+    with pytest.raises(ValueError, match=f"^{name} must be at most 2147483647, got"):
+        geometry(**{name: (1, 2**64)})
+
+
 @pytest.mark.parametrize(
     ("padding", "sides"),
     [
@@ -169,6 +175,8 @@ def test_divisor():
     assert checks.divisor(np.int32(-3)) == -3
     with pytest.raises(ValueError, match=r"^divisor_override must not be zero"):
         checks.divisor(0)
+    with pytest.raises(ValueError, match=r"^divisor_override must be at most 2147483647 in size, got -2147483648"):
+        checks.divisor(-(2**31))
     for value in (1.5, True, "2"):
         with pytest.raises(TypeError, match=r"^divisor_override must be an int or None, got"):
             checks.divisor(value)

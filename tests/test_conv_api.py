@@ -1,16 +1,18 @@
 """The public face of convolution, the same for every algorithm: PyTorch's semantics, and manners."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import conv
+from fastconv.algorithms import ALGORITHMS
 
-ALGORITHMS = sorted(conv.ALGORITHMS)
 CASES = {
     "plain": {},
     "strided": {"stride": (2, 3), "padding": (2, 1)},
@@ -286,7 +288,7 @@ def test_results_share_no_memory(make, algorithm):
 
 @pytest.mark.parametrize("name", ["winograd", "winograd2", "fft"])
 def test_algorithms_that_are_not_there(make, name):
-    if name in conv.ALGORITHMS:
+    if name in ALGORITHMS:
         pytest.skip(f"{name} is built")
     x, weight = make(1, 1, 5, 5), make(1, 1, 3, 3)
     for call in (
@@ -372,6 +374,21 @@ def test_packed_does_not_see_later_changes(make, algorithm):
     assert_close(packed.forward(x), expected)
 
 
+def test_packings_are_counted_and_made_once(make, algorithm):
+    x, weight = make(1, 4, 6, 6), make(5, 2, 3, 3).repeat(2, axis=0)
+    packed = fastconv.PackedConv2d(weight, padding=1, groups=2, algorithm=algorithm)
+    sizes = [packed.nbytes]
+    for call in (packed.forward, packed.forward, lambda x: packed.input_grad(np.ones((1, 10, 6, 6), x.dtype), x.shape)):
+        call(x)
+        sizes.append(packed.nbytes)
+    assert sizes[0] == weight.nbytes
+    assert sizes[1] == sizes[2] <= sizes[3]
+    if algorithm == "direct":
+        assert sizes[1] >= 2 * weight.nbytes
+        assert sizes[3] >= 3 * weight.nbytes
+    assert pickle.loads(pickle.dumps(packed)).nbytes == sizes[0]
+
+
 def test_packed_is_frozen(make):
     packed = fastconv.PackedConv2d(make(3, 2, 3, 3))
     for name in ("algorithm", "dtype", "nbytes", "_weight", "other"):
@@ -431,3 +448,30 @@ def test_packed_in_many_threads_at_once(make, algorithm):
         thread.join()
     for one, other in zip(got, expected, strict=True):
         assert_close(one, other)
+
+
+# --- without a compiler -----------------------------------------------------------------------------------
+
+WITHOUT_JIT = """
+import numpy as np, fastconv
+x, weight = np.ones((1, 2, 4, 4), np.float32), np.ones((3, 2, 3, 3), np.float32)
+y = fastconv.conv2d(x, weight, padding=1, activation="relu")
+values, indices = fastconv.max_pool2d(y, 2, return_indices=True)
+grad = fastconv.max_pool2d_backward(values, indices, y.shape)
+gradients = fastconv.conv2d_backward(fastconv.relu_backward(grad, y), x, weight, padding=1)
+print(y.sum(), values.sum(), gradients.bias.sum())
+"""
+
+
+def test_with_numba_disable_jit_the_references_run():
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_JIT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    # 2 channels of 9, 6 or 4 places under a window: 18 inside, 12 at an edge, 8 in a corner.
+    assert done.stdout.split() == ["600.0", "216.0", "216.0"]

@@ -59,7 +59,8 @@ class PoolJob(NamedTuple):
     out_width: int
     # int64 per output, or 0
     indices: int
-    # what a sum is divided by: -1 the places in the padded plane, -2 those in the picture, else this number
+    # what a sum is divided by: this number, or COUNT_PADDING the places in the padded plane, COUNT_PICTURE those in the
+    # picture
     divisor: int
     # output columns from `inside` to `inside_end` - 1 may be computed by vectors
     inside: int
@@ -67,7 +68,7 @@ class PoolJob(NamedTuple):
 
 
 POOL_JOB = jit.record_type(PoolJob)
-COUNT_PADDING, COUNT_PICTURE = -1, -2
+COUNT_PADDING, COUNT_PICTURE = 0, -(1 << 31)  # no divisor that `fastconv.checks` lets pass
 EXACT_OFFSETS = 1 << 24  # integers below this are exact in float32
 
 

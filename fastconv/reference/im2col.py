@@ -127,9 +127,7 @@ def avg_pool2d(
     plane = x.shape[2:]
     reaching = _reaching(output_size, plane, kernel_size, stride, padding, (1, 1))
     sums = _windows(pad(x, reaching), kernel_size, stride, (1, 1)).sum(axis=(-2, -1))
-    divisor = divisor_override or _places_counted(
-        plane, kernel_size, stride, padding, output_size, count_include_pad
-    )
+    divisor = divisor_override or _places_counted(plane, kernel_size, stride, padding, output_size, count_include_pad)
     return (sums / divisor).astype(x.dtype, copy=False)
 
 
@@ -146,9 +144,7 @@ def avg_pool2d_backward(
     """Return the gradient of `avg_pool2d` by ``x``: each tap of the windows gets an equal share."""
     n_images, channels, h, w = input_shape
     output_size = grad_output.shape[2:]
-    divisor = divisor_override or _places_counted(
-        (h, w), kernel_size, stride, padding, output_size, count_include_pad
-    )
+    divisor = divisor_override or _places_counted((h, w), kernel_size, stride, padding, output_size, count_include_pad)
     shares = (grad_output / divisor).astype(grad_output.dtype, copy=False)
     top, bottom, left, right = _reaching(output_size, (h, w), kernel_size, stride, padding, (1, 1))
     padded = np.zeros((n_images, channels, top + h + bottom, left + w + right), grad_output.dtype)
@@ -171,9 +167,7 @@ def _columns(windows: Array, groups: int) -> Array:
     return windows.transpose(0, 3, 4, 1, 2).reshape(groups, channels // groups * r * s, out_h * out_w)
 
 
-def _every_windows_tap(
-    padded: Array, row: int, column: int, output_size: Pair, stride: Pair, dilation: Pair
-) -> Array:
+def _every_windows_tap(padded: Array, row: int, column: int, output_size: Pair, stride: Pair, dilation: Pair) -> Array:
     """Return a view (..., OH, OW) of the place (`row`, `column`) of every window; no two of them coincide."""
     first_row, first_column = row * dilation[0], column * dilation[1]
     return padded[

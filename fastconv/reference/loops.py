@@ -179,9 +179,7 @@ def avg_pool2d_backward(
         high = _places_counted(row, kernel_size[0], stride[0], padding[:2], h, count_include_pad)
         wide = _places_counted(column, kernel_size[1], stride[1], padding[2:], w, count_include_pad)
         divisor = divisor_override or high * wide
-        grad[n, c, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += (
-            grad_output[n, c, row, column] / divisor
-        )
+        grad[n, c, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += grad_output[n, c, row, column] / divisor
     return grad
 
 
@@ -197,9 +195,7 @@ def _taps(position: int, size: int, stride: int, dilation: int) -> slice:
     return slice(first, first + dilation * (size - 1) + 1, dilation)
 
 
-def _taps_inside(
-    position: int, size: int, stride: int, dilation: int, pad_before: int, length: int
-) -> list[int]:
+def _taps_inside(position: int, size: int, stride: int, dilation: int, pad_before: int, length: int) -> list[int]:
     """Return the places of a window along one axis, without those that lie in the padding."""
     first = position * stride - pad_before
     return [tap for tap in range(first, first + dilation * size, dilation) if 0 <= tap < length]
