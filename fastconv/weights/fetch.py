@@ -141,6 +141,11 @@ def _run(command: list[str], source: Source) -> None:
         check=False,
     )
     if finished.returncode:
-        lines = finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"]
-        complaint = "; ".join([line for line in lines if line.lower().startswith("error")] or lines[-3:])
-        raise MissingWeightsError(f"downloading {source.name} failed: {complaint}. {by_hand(source)}")
+        raise MissingWeightsError(f"downloading {source.name} failed: {_complaint(finished)}. {by_hand(source)}")
+
+
+def _complaint(finished: subprocess.CompletedProcess[str]) -> str:
+    """Return what an installer said from its first error on, without the warnings before it, in one line."""
+    lines = finished.stderr.splitlines()
+    first = next((index for index, line in enumerate(lines) if line.lower().startswith("error")), 0)
+    return " ".join(" ".join(lines[first:]).split()) or f"exit code {finished.returncode}"
