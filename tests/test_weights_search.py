@@ -155,8 +155,9 @@ class TestConversion:
     def test_a_damaged_file_of_the_user_is_not_passed_over(self, network, tmp_path):
         network(tmp_path / "weights", BIN)
         (tmp_path / "weights" / MAT).write_bytes(b"<html>404</html>")
-        with pytest.raises(WrongFileError, match="an HTML page"):
+        with pytest.raises(WrongFileError, match="an HTML page") as info:
             load()
+        assert f"By hand: fetch {SOURCES['vgg19'].url}" in str(info.value)
         assert (tmp_path / "weights" / MAT).exists()
 
     def test_a_cache_that_cannot_be_written(self, network, monkeypatch, tmp_path):

@@ -112,8 +112,8 @@ DEFAULT = "vgg19-q8"
 
 
 def by_filename(filename: str) -> Source | None:
-    """Return the source whose file is called `filename`, if there is one."""
-    return next((source for source in SOURCES.values() if filename == source.filename), None)
+    """Return the source whose file, or whose package's file, is called `filename`, if there is one."""
+    return next((source for source in SOURCES.values() if filename in source.filenames), None)
 
 
 def published(path: Path, sha256: str) -> Source | None:

