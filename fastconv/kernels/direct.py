@@ -265,7 +265,9 @@ def _multiply_panel(zero, job, group, table, tile_begin, tile_end, begin, end, p
             pitch = columns
             if first == 0:
                 _tile_from_places(zero, rows, places, shift, job.out_row, tile)
-        product(zero, rows, a + row * (end - begin) * item, panel, end - begin, c, pitch, first, bias, relu)
+        product(
+            zero, rows, a + row * (end - begin) * item, panel, columns, end - begin, c, pitch, first, bias, relu
+        )  # fmt: skip
         if place == 0:
             _tile_to_places(zero, rows, places, shift, job.out_row, tile)
 
@@ -712,7 +714,7 @@ def weight_grad_share(t, threads, zero, address):
                     strided_product(
                         zero, min(height, job.taps - tap), job.x + corner * item, job.offsets + tap * word,
                         job.stride_x, count, job.stride_y * job.x_row, times,
-                        job.b + row_b * columns * item, job.out + c * item, job.out_row, first,
+                        job.b + row_b * columns * item, columns, job.out + c * item, job.out_row, first,
                     )  # fmt: skip
                 first = 0
 

@@ -1,6 +1,6 @@
 """The register-tiled matrix product that everything heavy ends in.
 
-It computes ``C = A @ B`` for a tile of C that lives in registers: :func:`tile_rows` rows of :data:`TILE_VECTORS`
+It computes ``C = A @ B`` for a tile of C that lives in registers: :func:`tile_rows` rows of :func:`tile_vectors`
 vectors. Each step along the depth loads a row of B (vectors), and for each row of A one scalar, repeated in all lanes,
 that is multiplied and added into the row's accumulators. The tile is chosen so that the multiply-adds of one step, two
 a cycle on today's cores, take longer than its loads, and that accumulators, a row of B and the repeated scalar fit the
@@ -136,36 +136,38 @@ class _Tile:
 
 
 @intrinsic(prefer_literal=True)
-def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, depth: Any, c: Any, pitch: Any,
+def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any, depth: Any, c: Any, pitch: Any,
              first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
     """Emit :func:`product` for a literal number of rows."""
     count = rows.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, b, depth, c, pitch, first, bias, relu = args
+        _, _, a, b, b_pitch, depth, c, pitch, first, bias, relu = args
         tile = _Tile(builder, zero, count)
+        b_pitch = tile.times(b_pitch, tile.item)
         with _plain_loop(builder, depth) as p:
             row_a = builder.add(a, tile.times(p, count * tile.item))
             tile.step(
                 [tile.plus(row_a, i * tile.item) for i in range(count)],
-                builder.add(b, tile.times(p, tile.row_bytes)),
+                builder.add(b, builder.mul(p, b_pitch)),
             )
         tile.finish(c, pitch, first, bias, relu)
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 8), codegen
+    return types.void(zero, rows, *[types.intp] * 9), codegen
 
 
 @intrinsic(prefer_literal=True)
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
-                     times: Any, b: Any, c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
+                     times: Any, b: Any, b_pitch: Any, c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
     """Emit :func:`strided_product` for a literal number of rows."""
     height = rows.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, offsets, step, count, jump, times, b, c, pitch, first = args
+        _, _, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first = args
         tile = _Tile(builder, zero, height)
         intp = a.type
+        b_pitch = tile.times(b_pitch, tile.item)
         starts = [
             builder.add(a, tile.times(load_ir(builder, tile.plus(offsets, i * 8), intp), tile.item))
             for i in range(height)
@@ -174,21 +176,21 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         with _plain_loop(builder, times) as q:
             moved = builder.mul(q, jump)
             begins = [builder.add(start, moved) for start in starts]
-            begin_b = builder.add(b, tile.times(builder.mul(q, count), tile.row_bytes))
+            begin_b = builder.add(b, builder.mul(builder.mul(q, count), b_pitch))
             with _plain_loop(builder, count) as p:
                 along = builder.mul(p, step)
                 tile.step(
                     [builder.add(begin, along) for begin in begins],
-                    builder.add(begin_b, tile.times(p, tile.row_bytes)),
+                    builder.add(begin_b, builder.mul(p, b_pitch)),
                 )
         tile.finish(c, pitch, first, intp(0), intp(0))
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 10), codegen
+    return types.void(zero, rows, *[types.intp] * 11), codegen
 
 
 @jit.inline
-def product(zero, rows, a, b, depth, c, pitch, first, bias, relu):
+def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
     """Multiply a packed panel of A with one of B into a tile of C.
 
     Parameters
@@ -199,8 +201,8 @@ def product(zero, rows, a, b, depth, c, pitch, first, bias, relu):
         Rows of the tile, from 1 to :func:`tile_rows`.
     a : intp
         Address of A's panel, (depth, rows), contiguous.
-    b : intp
-        Address of B's panel, (depth, tile columns), contiguous.
+    b, b_pitch : intp
+        Address of B's panel, (depth, tile columns), and elements from one of its rows to the next.
     depth : intp
         Terms of each sum, 0 or more; callers keep it to a few hundred, since one chain of additions loses accuracy.
     c, pitch : intp
@@ -213,33 +215,33 @@ def product(zero, rows, a, b, depth, c, pitch, first, bias, relu):
         If not 0, negative results become 0 (NaN stays).
     """
     if rows == 6:
-        _product(zero, 6, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 6, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows == 4:
-        _product(zero, 4, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 4, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows == 2:
-        _product(zero, 2, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 2, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows == 1:
-        _product(zero, 1, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 1, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows == 3:
-        _product(zero, 3, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 3, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows == 5:
-        _product(zero, 5, a, b, depth, c, pitch, first, bias, relu)
+        _product(zero, 5, a, b, b_pitch, depth, c, pitch, first, bias, relu)
     elif rows_of_tile() == 8:  # known when compiling: no code for taller tiles where there are none
         if rows == 8:
-            _product(zero, 8, a, b, depth, c, pitch, first, bias, relu)
+            _product(zero, 8, a, b, b_pitch, depth, c, pitch, first, bias, relu)
         elif rows == 7:
-            _product(zero, 7, a, b, depth, c, pitch, first, bias, relu)
+            _product(zero, 7, a, b, b_pitch, depth, c, pitch, first, bias, relu)
 
 
 @jit.inline
-def strided_product(zero, rows, a, offsets, step, count, jump, times, b, c, pitch, first):
+def strided_product(zero, rows, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first):
     """Multiply rows that lie anywhere in memory with a packed panel of B into a tile of C.
 
     Row i of A begins `offsets[i]` elements after `a` and is read in `times` runs of `count` elements.
 
     Parameters
     ----------
-    zero, rows, b, c, pitch, first
+    zero, rows, b, b_pitch, c, pitch, first
         As in :func:`product`; the depth is ``times * count``.
     a, offsets : intp
         Address of A, and of `rows` offsets in elements (intp).
@@ -249,19 +251,19 @@ def strided_product(zero, rows, a, offsets, step, count, jump, times, b, c, pitc
         Elements in a run; elements from the start of one run to that of the next; runs.
     """
     if rows == 6:
-        _strided_product(zero, 6, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 6, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows == 4:
-        _strided_product(zero, 4, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 4, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows == 3:
-        _strided_product(zero, 3, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 3, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows == 1:
-        _strided_product(zero, 1, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 1, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows == 2:
-        _strided_product(zero, 2, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 2, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows == 5:
-        _strided_product(zero, 5, a, offsets, step, count, jump, times, b, c, pitch, first)
+        _strided_product(zero, 5, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
     elif rows_of_tile() == 8:
         if rows == 8:
-            _strided_product(zero, 8, a, offsets, step, count, jump, times, b, c, pitch, first)
+            _strided_product(zero, 8, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
         elif rows == 7:
-            _strided_product(zero, 7, a, offsets, step, count, jump, times, b, c, pitch, first)
+            _strided_product(zero, 7, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
