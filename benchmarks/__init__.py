@@ -1,0 +1,1 @@
+"""Benchmarks: what each algorithm buys (``pytest --benchmark-only``), and other libraries (``benchmarks.peers``)."""
