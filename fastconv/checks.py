@@ -172,13 +172,12 @@ def index_array(indices: ArrayLike, grad_output: Array, plane: Pair) -> Array:
         raise TypeError(f"indices must be int64, as max_pool2d returns them, got {array.dtype}")
     if array.shape != grad_output.shape:
         raise ValueError(f"indices must have the shape of grad_output {grad_output.shape}, got {array.shape}")
-    if array.size:
-        lowest, highest = int(array.min()), int(array.max())
-        if lowest < 0 or highest >= plane[0] * plane[1]:
-            raise ValueError(
-                f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of "
-                f"input_shape, got {lowest} to {highest}"
-            )
+    # Read as unsigned, a negative index is a huge one: one maximum finds both.
+    if array.size and prepared(array).view(np.uint64).max() >= plane[0] * plane[1]:
+        raise ValueError(
+            f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of "
+            f"input_shape, got {array.min()} to {array.max()}"
+        )
     return array
 
 
