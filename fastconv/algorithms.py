@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import direct
+from fastconv.kernels import direct, winograd
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -22,6 +22,11 @@ class Algorithm(Protocol):
     Arrays have 4 axes, one float dtype, and are C-contiguous, aligned and native; no axis of them is empty.
     ``out`` is allocated, with arbitrary contents, and is completely written.
     """
+
+    one_packing: bool  # whether "forward" and "input_grad" read the same packing
+
+    def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
+        """Return why this can't compute a convolution, or None if it can."""
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
         """Return `weight` as "forward" or "input_grad" wants it. The sizes of the images do not matter."""
@@ -41,8 +46,13 @@ class Algorithm(Protocol):
 class _Reference:
     """One of the modules of `fastconv.reference` as an `Algorithm`."""
 
+    one_packing = True
+
     def __init__(self, module: ModuleType):
         self._module = module
+
+    def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
+        return None
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
         return (weight,)
@@ -72,6 +82,11 @@ def _keywords(geometry: ConvGeometry) -> dict[str, Any]:
 
 class _Direct:
     """`fastconv.kernels.direct` as an `Algorithm`."""
+
+    one_packing = False
+
+    def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
+        return None
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
         k, channels, r, s = weight.shape
@@ -108,6 +123,44 @@ class _Direct:
         direct.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
 
 
+class _Winograd:
+    """`fastconv.kernels.winograd` as an `Algorithm`."""
+
+    one_packing = True
+
+    def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
+        g = geometry
+        if (g.r, g.s) != (3, 3):
+            return f"it needs 3x3 kernels, got {g.r}x{g.s}"
+        if g.stride != (1, 1):
+            return f"it needs stride 1, got {g.stride}"
+        if g.dilation != (1, 1):
+            return f"it needs dilation 1, got {g.dilation}"
+        if pass_ == "weight_grad":
+            return "it has no weight gradient yet"
+        return None
+
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+        return tuple(winograd.transform_weights(part) for part in np.split(weight, geometry.groups))
+
+    def forward(
+        self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
+    ) -> None:
+        g = geometry
+        filters, channels, padding = g.k // g.groups, g.c // g.groups, (g.padding[0], g.padding[2])
+        for group, u in enumerate(packing):
+            winograd.convolve(x, u, filters, channels, False, padding, bias, relu, out, group)
+
+    def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
+        g = geometry
+        filters, channels, padding = g.k // g.groups, g.c // g.groups, (2 - g.padding[0], 2 - g.padding[2])
+        for group, u in enumerate(packing):
+            winograd.convolve(grad_output, u, filters, channels, True, padding, None, False, out, group)
+
+    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
+        raise NotImplementedError
+
+
 def _forward_taps(g: ConvGeometry) -> direct.Taps:
     return direct.forward_taps(g.c // g.groups, (g.r, g.s), g.padding, g.dilation)
 
@@ -128,10 +181,17 @@ ALGORITHMS: dict[str, Algorithm] = {
     "loops": _Reference(loops),
     "im2col": _Reference(im2col),
     "direct": _Direct(),
+    "winograd": _Winograd(),
 }
-PLANNED = ("winograd", "winograd2")
+PLANNED = ("winograd2",)
 
 
 def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
     """Return the name of the algorithm that "auto" stands for. It never times anything."""
-    return "im2col" if numba.config.DISABLE_JIT else "direct"
+    g = geometry
+    if numba.config.DISABLE_JIT:
+        return "im2col"
+    enough = min(g.c, g.k) // g.groups >= 16 and g.n * g.out_h * g.out_w >= 64
+    if enough and ALGORITHMS["winograd"].why_not(g, pass_) is None:
+        return "winograd"
+    return "direct"

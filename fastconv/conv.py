@@ -20,7 +20,12 @@ _Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
 
 
 def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
-    return choose(geometry, dtype, pass_) if name == "auto" else name
+    """Return the algorithm that runs: the named one, if it can, or the one that "auto" stands for."""
+    if name == "auto":
+        return choose(geometry, dtype, pass_)
+    if why_not := ALGORITHMS[name].why_not(geometry, pass_):
+        raise ValueError(f"algorithm {name!r} can't do this convolution: {why_not}")
+    return name
 
 
 def _pack_now(weight: Array) -> _Packer:
@@ -351,7 +356,7 @@ class PackedConv2d:
     __slots__ = ("_algorithm", "_bias", "_lock", "_numbers", "_packings", "_relu", "_weight")
 
     _lock: threading.Lock
-    _packings: dict[tuple[str, Pass], Packing]
+    _packings: dict[tuple[str, str], Packing]
     _weight: Array
     _bias: Array | None
     _numbers: ConvNumbers
@@ -420,13 +425,14 @@ class PackedConv2d:
 
     def _pack_once(self, algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
         """Return a packing, made when it is first needed."""
-        packing = self._packings.get((algorithm, pass_))
+        key = (algorithm, "forward" if ALGORITHMS[algorithm].one_packing else pass_)
+        packing = self._packings.get(key)
         if packing is None:
             with self._lock:
-                packing = self._packings.get((algorithm, pass_))
+                packing = self._packings.get(key)
                 if packing is None:
                     packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_)
-                    self._packings[algorithm, pass_] = packing
+                    self._packings[key] = packing
         return packing
 
     def __setattr__(self, name: str, value: object) -> None:

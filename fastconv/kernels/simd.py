@@ -392,3 +392,36 @@ def interleave_high(typingctx: Any, a: Any, b: Any) -> Any:
         return shuffle_ir(builder, *args, [half + n // 2 + n % 2 * a.lanes for n in range(a.lanes)])
 
     return a(a, a), codegen
+
+
+@intrinsic(prefer_literal=True)
+def shifted(typingctx: Any, a: Any, b: Any, count: Any) -> Any:
+    """Return lanes `count`, `count` + 1, ... of `a` followed by `b`, for a literal count."""
+    first = count.literal_value
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[1], list(range(first, first + a.lanes)))
+
+    return a(a, a, count), codegen
+
+
+@intrinsic
+def store_first(typingctx: Any, address: Any, vector: Any, count: Any) -> Any:
+    """Store the first `count` lanes of a vector; the memory of the others is not touched."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        address, value, count = args
+        kind = value.type
+        numbers = ir.VectorType(ir.IntType(32), kind.count)
+        lane = ir.Constant(numbers, list(range(kind.count)))
+        bound = splat_ir(builder, builder.trunc(count, ir.IntType(32)), numbers)
+        mask = builder.icmp_signed("<", lane, bound)
+        pointer = builder.inttoptr(address, kind.as_pointer())
+        letter = "f32" if _element_bytes(kind) == 4 else "f64"
+        name = f"llvm.masked.store.v{kind.count}{letter}.p0"
+        parameters = [kind, pointer.type, ir.IntType(32), mask.type]
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), parameters), name)
+        builder.call(function, [value, pointer, ir.IntType(32)(_element_bytes(kind)), mask])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, vector, types.intp), codegen
