@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv.algorithms import ALGORITHMS
+from fastconv.algorithms import ALGORITHMS, PLANNED
 
+# Those that can compute any convolution.
+GENERAL = [name for name in sorted(ALGORITHMS) if not name.startswith("winograd")]
 CASES = {
     "plain": {},
     "strided": {"stride": (2, 3), "padding": (2, 1)},
@@ -25,7 +27,7 @@ CASES = {
 BOUNDS = {np.dtype(np.float32): 4e-6, np.dtype(np.float64): 1e-13}
 
 
-@pytest.fixture(params=[*ALGORITHMS, "auto"])
+@pytest.fixture(params=[*GENERAL, "auto"])
 def algorithm(request):
     return request.param
 
@@ -95,7 +97,7 @@ def test_relu_is_fused_and_keeps_nan(make, algorithm):
     np.testing.assert_array_equal(rectified, np.where(plain < 0, 0, plain))
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", GENERAL)
 def test_nan_and_inf_reach_the_windows_that_hold_them_and_no_others(make, name):
     x, weight = make(1, 2, 9, 21), np.abs(make(3, 2, 3, 3)) + 1
     clean = fastconv.conv2d(x, weight, padding=1, algorithm=name)
@@ -286,10 +288,8 @@ def test_results_share_no_memory(make, algorithm):
 # --- refusals ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["winograd", "winograd2", "fft"])
+@pytest.mark.parametrize("name", [*PLANNED, "fft"])
 def test_algorithms_that_are_not_there(make, name):
-    if name in ALGORITHMS:
-        pytest.skip(f"{name} is built")
     x, weight = make(1, 1, 5, 5), make(1, 1, 3, 3)
     for call in (
         lambda: fastconv.conv2d(x, weight, algorithm=name),
@@ -448,6 +448,53 @@ def test_packed_in_many_threads_at_once(make, algorithm):
         thread.join()
     for one, other in zip(got, expected, strict=True):
         assert_close(one, other)
+
+
+# --- Winograd ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"weight": (4, 3, 3, 2)}, r"3x3 kernels, got 3x2"),
+        ({"stride": 2}, r"stride 1, got \(2, 2\)"),
+        ({"dilation": (1, 2)}, r"dilation 1, got \(1, 2\)"),
+    ],
+)
+def test_winograd_by_name_runs_or_says_why_not(make, arguments, reason):
+    arguments = dict(arguments)
+    x, weight = make(1, 3, 9, 9), make(*arguments.pop("weight", (4, 3, 3, 3)))
+    grad_output = fastconv.conv2d(x, weight, **arguments)
+    packed = fastconv.PackedConv2d(weight, **arguments, algorithm="winograd")
+    for call in (
+        lambda: fastconv.conv2d(x, weight, **arguments, algorithm="winograd"),
+        lambda: packed.forward(x),
+        lambda: fastconv.conv2d_input_grad(grad_output, weight, x.shape, **arguments, algorithm="winograd"),
+        lambda: packed.input_grad(grad_output, x.shape),
+        lambda: fastconv.conv2d_weight_grad(grad_output, x, weight.shape, **arguments, algorithm="winograd"),
+    ):
+        with pytest.raises(ValueError, match=f"^algorithm 'winograd' can't do this convolution: it needs {reason}"):
+            call()
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("algorithm", ["winograd", "auto"])
+def test_winograd_packed(make, dtype, algorithm, groups):
+    bound = 2e-5 if dtype == np.float32 else 1e-13
+    x, weight, bias = make(1, 64, 14, 13), make(64, 64 // groups, 3, 3), make(64)
+    how = {"padding": ((1, 0), (2, 1)), "groups": groups}
+    packed = fastconv.PackedConv2d(weight, bias, **how, activation="relu", algorithm=algorithm)
+    expected = fastconv.conv2d(x, weight, bias, **how, activation="relu", algorithm="im2col")
+    grad_output = make(*expected.shape)
+    by_input = fastconv.conv2d_input_grad(grad_output, weight, x.shape, **how, algorithm="im2col")
+    got = packed.forward(x, out=nan_like(expected))
+    size = packed.nbytes
+    got_by_input = packed.input_grad(grad_output, x.shape, out=nan_like(x))
+    assert np.abs(got - expected).max() <= bound * np.sqrt(np.mean(expected**2))
+    assert np.abs(got_by_input - by_input).max() <= bound * np.sqrt(np.mean(by_input**2))
+    assert packed.nbytes == size >= weight.nbytes * 5  # 36 for 9, made once for both, beside the weight itself
+    again = pickle.loads(pickle.dumps(packed)).forward(x)
+    np.testing.assert_array_equal(again, got)
 
 
 # --- without a compiler -----------------------------------------------------------------------------------
