@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import direct, winograd
+from fastconv.kernels import direct, winograd, winograd_weights
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -136,8 +136,6 @@ class _Winograd:
             return f"it needs stride 1, got {g.stride}"
         if g.dilation != (1, 1):
             return f"it needs dilation 1, got {g.dilation}"
-        if pass_ == "weight_grad":
-            return "it has no weight gradient yet"
         return None
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
@@ -158,7 +156,8 @@ class _Winograd:
             winograd.convolve(grad_output, u, filters, channels, True, padding, None, False, out, group)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        raise NotImplementedError
+        g = geometry
+        winograd_weights.weight_grad(grad_output, x, (g.padding[0], g.padding[2]), g.groups, out)
 
 
 def _forward_taps(g: ConvGeometry) -> direct.Taps:

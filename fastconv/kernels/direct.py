@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from . import jit, scratch
+from . import jit, layout, scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
@@ -556,103 +556,6 @@ def _tap_table(taps: Taps, height: int, width: int) -> tuple[np.ndarray, tuple[i
 # --- the weight gradient --------------------------------------------------------------------------------------------
 
 
-class PadJob(NamedTuple):
-    """What :func:`pad_share` works on."""
-
-    source: int
-    planes: int
-    height: int
-    width: int
-    top: int
-    left: int
-    out: int
-    out_height: int
-    out_width: int
-
-
-PAD_JOB = jit.record_type(PadJob)
-
-
-@jit.share
-def pad_share(t, threads, zero, address):
-    """Copy planes into larger ones whose border is 0."""
-    job = record(PAD_JOB, address)
-    item = item_bytes(zero)
-    begin = min(job.left, job.out_width)
-    end = min(job.left + job.width, job.out_width)
-    for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        for y in range(job.out_height):
-            to = job.out + (plane * job.out_height + y) * job.out_width * item
-            row = y - job.top
-            if row < 0 or row >= job.height:
-                for x in range(job.out_width):
-                    poke(to + x * item, zero)
-                continue
-            source = job.source + ((plane * job.height + row) * job.width - job.left) * item
-            for x in range(begin):
-                poke(to + x * item, zero)
-            for x in range(begin, end):
-                poke(to + x * item, peek(zero, source + x * item))
-            for x in range(end, job.out_width):
-                poke(to + x * item, zero)
-
-
-@jit.parallel
-def pad_parallel(threads, zero, address):
-    """Run all shares of a :class:`PadJob`."""
-    for t in prange(threads):
-        pad_share(np.intp(t), threads, zero, address)
-
-
-class TransposeJob(NamedTuple):
-    """What :func:`transpose_share` works on: matrices cut into panels of rows, each of which is transposed."""
-
-    source: int
-    matrices: int
-    source_matrix: int
-    rows: int
-    columns: int
-    source_row: int
-    panel_rows: int
-    out: int
-    out_matrix: int
-    out_panel: int
-    out_row: int
-    fill: int
-
-
-TRANSPOSE_JOB = jit.record_type(TransposeJob)
-
-
-@jit.share
-def transpose_share(t, threads, zero, address):
-    """Transpose panels of rows; if `fill`, the last panel's missing rows become columns of 0."""
-    job = record(TRANSPOSE_JOB, address)
-    item = item_bytes(zero)
-    panels = (job.rows + job.panel_rows - 1) // job.panel_rows
-    for unit in range(job.matrices * panels * t // threads, job.matrices * panels * (t + 1) // threads):
-        matrix = unit // panels
-        panel = unit - matrix * panels
-        row = panel * job.panel_rows
-        rows = min(job.panel_rows, job.rows - row)
-        source = job.source + (matrix * job.source_matrix + row * job.source_row) * item
-        out = job.out + (matrix * job.out_matrix + panel * job.out_panel) * item
-        filled = job.panel_rows if job.fill != 0 else rows
-        for column in range(job.columns):
-            for i in range(rows):
-                poke(out + i * item, peek(zero, source + (i * job.source_row + column) * item))
-            for i in range(rows, filled):
-                poke(out + i * item, zero)
-            out += job.out_row * item
-
-
-@jit.parallel
-def transpose_parallel(threads, zero, address):
-    """Run all shares of a :class:`TransposeJob`."""
-    for t in prange(threads):
-        transpose_share(np.intp(t), threads, zero, address)
-
-
 class WeightGradJob(NamedTuple):
     """What :func:`weight_grad_share` works on."""
 
@@ -761,16 +664,16 @@ def weight_grad(
     starts = np.cumsum([0] + [_ceil_div(size * item, scratch.ALIGNMENT) * scratch.ALIGNMENT for size in sizes])
     with scratch.borrow(int(starts[-1])) as memory:
         padded, transposed, result = (memory + int(start) for start in starts[:3])
-        pad_job = PadJob(
+        pad_job = layout.PadJob(
             x.ctypes.data, images * groups * channels, x.shape[2], x.shape[3], padding[0], padding[2],
             padded, padded_height, padded_width,
         )  # fmt: skip
-        jit.run(pad_share, pad_parallel, zero, jit.record_of(pad_job), threads)
-        transpose_job = TransposeJob(
+        layout.pad(pad_job, zero, threads)
+        transpose_job = layout.TransposeJob(
             grad_output.ctypes.data, images * groups, rows * p * q, rows, p * q, p * q, columns,
             transposed, panels * columns * p * q, columns * p * q, columns, 1,
         )  # fmt: skip
-        jit.run(transpose_share, transpose_parallel, zero, jit.record_of(transpose_job), threads)
+        layout.transpose(transpose_job, zero, threads)
         offsets = _weight_grad_offsets(channels, (r, s), dilation, padded_width, plane)
         block_width = min(q, DEPTH_BLOCK)
         weight_job = WeightGradJob(
@@ -778,11 +681,11 @@ def weight_grad(
             images, p, q, *stride, transposed, panels, result, out_row, max(1, DEPTH_BLOCK // block_width), block_width,
         )  # fmt: skip
         jit.run(weight_grad_share, weight_grad_parallel, zero, jit.record_of(weight_job), threads)
-        back_job = TransposeJob(
+        back_job = layout.TransposeJob(
             result, groups, taps * out_row, taps, rows, out_row, jit.lanes(x.dtype),
             out.ctypes.data, rows * taps, jit.lanes(x.dtype), taps, 0,
         )  # fmt: skip
-        jit.run(transpose_share, transpose_parallel, zero, jit.record_of(back_job), threads)
+        layout.transpose(back_job, zero, threads)
 
 
 def _weight_grad_offsets(

@@ -176,7 +176,7 @@ def _together(y0, y1, y2, y3):
 
 
 @jit.inline
-def _describe_block(zero, job, first, end, table):
+def describe_block(zero, job, first, end, table):
     """Write the runs of up to a vector of tiles of one row of tiles; return how many."""
     word = 8
     groups = 0
@@ -206,7 +206,7 @@ def _columns_of(zero, tiles):
 
 
 @jit.inline
-def _transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
+def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
     """Transform the patches of a block's tiles for channels `begin` to `end` - 1."""
     word = 8
     item = item_bytes(zero)
@@ -404,8 +404,8 @@ def fused_share(t, threads, zero, address):
     while first < end:
         stop = min(first + job.block, end)
         pitch = _columns_of(zero, stop - first)
-        groups = _describe_block(zero, job, first, stop, table)
-        _transform_inputs(zero, job, table, groups, pitch, 0, job.channels, v, temporary)
+        groups = describe_block(zero, job, first, stop, table)
+        transform_inputs(zero, job, table, groups, pitch, 0, job.channels, v, temporary)
         _multiply(zero, job, pitch, pitch, rows, 0, PLACES * row_tiles, v, m)
         _transform_outputs(zero, job, table, groups, pitch, 0, rows, m, temporary)
         first = stop
@@ -445,10 +445,10 @@ def input_share(t, threads, zero, address):
     """Transform the inputs of one block for some channels."""
     job = record(WINOGRAD_JOB, address)
     own = _own(zero, job, t)
-    groups = _describe_block(zero, job, job.first_tile, job.end_tile, own + 64 * LINE)
+    groups = describe_block(zero, job, job.first_tile, job.end_tile, own + 64 * LINE)
     pitch = _shared_pitch(zero, job)
     begin, end = job.channels * t // threads, job.channels * (t + 1) // threads
-    _transform_inputs(zero, job, own + 64 * LINE, groups, pitch, begin, end, _shared_v(job), own)
+    transform_inputs(zero, job, own + 64 * LINE, groups, pitch, begin, end, _shared_v(job), own)
 
 
 @jit.share
@@ -467,7 +467,7 @@ def output_share(t, threads, zero, address):
     """Transform the outputs of one block for some output channels."""
     job = record(WINOGRAD_JOB, address)
     own = _own(zero, job, t)
-    groups = _describe_block(zero, job, job.first_tile, job.end_tile, own + 64 * LINE)
+    groups = describe_block(zero, job, job.first_tile, job.end_tile, own + 64 * LINE)
     pitch = _shared_pitch(zero, job)
     rows = _output_channels(job)
     begin, end = rows * t // threads, rows * (t + 1) // threads
@@ -564,12 +564,13 @@ def _output_factors(dtype: np.dtype, turned: bool) -> np.ndarray:
 
 
 @functools.cache
-def _order(turned: bool) -> np.ndarray:
+def place_order(turned: bool) -> np.ndarray:
+    """Return the number of each place among V and M, row by row."""
     along = np.array(TURNED if turned else range(PATCH), np.intp)
     return (along[:, np.newaxis] * PATCH + along).ravel()
 
 
-def _place(elements: int, dtype: np.dtype) -> int:
+def place_size(elements: int, dtype: np.dtype) -> int:
     """Elements from one place to the next: a whole number of lines, and odd, so that 36 places never share a set."""
     line = LINE // dtype.itemsize
     lines = -(-elements // line) | 1
@@ -579,7 +580,7 @@ def _place(elements: int, dtype: np.dtype) -> int:
 def transform_weights(weight: np.ndarray) -> np.ndarray:
     """Transform (K, C, 3, 3) kernels; returns (36, at least K * C) in the layout of the products."""
     k, c, _, _ = weight.shape
-    place = _place(k * c, weight.dtype)
+    place = place_size(k * c, weight.dtype)
     u = np.empty((PLACES, place), weight.dtype)
     matrix = _kernel_matrix(weight.dtype)
     job = TransformJob(weight.ctypes.data, k, c, matrix.ctypes.data, u.ctypes.data, place)
@@ -655,7 +656,7 @@ def convolve(
     small = tiles * PLACES * depth * rows <= SERIAL_PRODUCTS
     fused, block, threads = schedule(tiles, depth, rows, x.dtype, 1 if small else jit.get_num_threads())
     pitch = block if fused else block + jit.lanes(x.dtype)
-    v_place, m_place = _place(depth * pitch, x.dtype), _place(rows * pitch, x.dtype)
+    v_place, m_place = place_size(depth * pitch, x.dtype), place_size(rows * pitch, x.dtype)
     own = -(-(64 * LINE + block * _GROUP_FIELDS * 8) // LINE) * LINE
     both = PLACES * (v_place + m_place) * item
     each = own + both if fused else own
@@ -665,7 +666,7 @@ def convolve(
             x.ctypes.data + group * depth * height * width * item, x.shape[1] * height * width, depth, height, width,
             *padding, images, tiles_y, tiles_x,
             u.ctypes.data, u.shape[1], channels, filters, int(turned),
-            _order(turned).ctypes.data, offsets.ctypes.data, _output_factors(x.dtype, turned).ctypes.data,
+            place_order(turned).ctypes.data, offsets.ctypes.data, _output_factors(x.dtype, turned).ctypes.data,
             0 if bias is None else bias.ctypes.data + group * rows * item, int(relu),
             out.ctypes.data + group * rows * out_height * out_width * item, out.shape[1] * out_height * out_width,
             out_height, out_width, 0, tiles, block, v_place, m_place, memory, each,
