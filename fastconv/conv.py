@@ -113,13 +113,13 @@ def _forward(
     geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
     shape = geometry.output_shape[4 - x.ndim :]
     result = checks.result_array(out, shape, x.dtype, x=x, weight=weight, bias=bias)
+    name = _resolved(algorithm, geometry, result.dtype, "forward")
     target = result.reshape(geometry.output_shape)
     if geometry.c == 0:
         target[...] = 0 if bias is None else bias[:, np.newaxis, np.newaxis]
         if relu:
             np.maximum(target, 0, out=target)  # NumPy's maximum keeps NaN
     elif result.size:
-        name = _resolved(algorithm, geometry, result.dtype, "forward")
         ALGORITHMS[name].forward(
             checks.prepared(x).reshape(geometry.input_shape),
             packer(name, geometry, "forward"),
@@ -185,8 +185,8 @@ def _input_grad(
     geometry = checks.conv_geometry(shape, weight.shape, numbers, x_name="input_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
+    name = _resolved(algorithm, geometry, result.dtype, "input_grad")
     if result.size:
-        name = _resolved(algorithm, geometry, result.dtype, "input_grad")
         ALGORITHMS[name].input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             packer(name, geometry, "input_grad"),
@@ -238,10 +238,11 @@ def conv2d_weight_grad(
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     name = _algorithm_name(algorithm)
     result = checks.result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
+    name = _resolved(name, geometry, result.dtype, "weight_grad")
     if geometry.n == 0:
         result[...] = 0
     elif result.size:
-        ALGORITHMS[_resolved(name, geometry, result.dtype, "weight_grad")].weight_grad(
+        ALGORITHMS[name].weight_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
@@ -379,7 +380,7 @@ class PackedConv2d:
         bias = checks.bias_array(bias, weight)
         numbers = checks.conv_numbers(stride, padding, dilation, groups)
         checks.check_weight_shape("weight", weight.shape, numbers)
-        for name, value in {
+        fields: dict[str, Any] = {
             "_weight": _frozen_copy(weight),
             "_bias": None if bias is None else _frozen_copy(bias),
             "_numbers": numbers,
@@ -387,7 +388,8 @@ class PackedConv2d:
             "_algorithm": _algorithm_name(algorithm),
             "_lock": threading.Lock(),
             "_packings": {},
-        }.items():
+        }
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     def forward(self, x: ArrayLike, out: Array | None = None) -> Array:

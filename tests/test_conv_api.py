@@ -461,9 +461,10 @@ def test_packed_in_many_threads_at_once(make, algorithm):
         ({"dilation": (1, 2)}, r"dilation 1, got \(1, 2\)"),
     ],
 )
-def test_winograd_by_name_runs_or_says_why_not(make, arguments, reason):
+@pytest.mark.parametrize("n", [1, 0])
+def test_winograd_by_name_runs_or_says_why_not(make, n, arguments, reason):
     arguments = dict(arguments)
-    x, weight = make(1, 3, 9, 9), make(*arguments.pop("weight", (4, 3, 3, 3)))
+    x, weight = make(n, 3, 9, 9), make(*arguments.pop("weight", (4, 3, 3, 3)))
     grad_output = fastconv.conv2d(x, weight, **arguments)
     packed = fastconv.PackedConv2d(weight, **arguments, algorithm="winograd")
     for call in (
