@@ -128,7 +128,8 @@ def avg_pool2d(
     reaching = _reaching(output_size, plane, kernel_size, stride, padding, (1, 1))
     sums = _windows(pad(x, reaching), kernel_size, stride, (1, 1)).sum(axis=(-2, -1))
     divisor = divisor_override or _places_counted(plane, kernel_size, stride, padding, output_size, count_include_pad)
-    return (sums / divisor).astype(x.dtype, copy=False)
+    means: Array = sums / divisor
+    return means.astype(x.dtype, copy=False)
 
 
 def avg_pool2d_backward(
@@ -158,7 +159,8 @@ def _windows(padded: Array, kernel_size: Pair, stride: Pair, dilation: Pair) -> 
     """Return a view (..., OH, OW, R, S) of the windows over the last two axes."""
     extent = [d * (size - 1) + 1 for d, size in zip(dilation, kernel_size, strict=True)]
     every_start = sliding_window_view(padded, extent, axis=(-2, -1))
-    return every_start[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    windows: Array = every_start[..., :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    return windows
 
 
 def _columns(windows: Array, groups: int) -> Array:
@@ -193,4 +195,5 @@ def _places_counted(
     """Return how many places of each window count, (OH, OW); those beyond the far padding never do."""
     counts = pad(np.ones(plane), padding, float(count_include_pad))
     beyond = _reaching(output_size, counts.shape, kernel_size, stride, (0, 0, 0, 0), (1, 1))
-    return _windows(pad(counts, beyond), kernel_size, stride, (1, 1)).sum(axis=(-2, -1))
+    counted: Array = _windows(pad(counts, beyond), kernel_size, stride, (1, 1)).sum(axis=(-2, -1))
+    return counted
