@@ -6,6 +6,7 @@ already; ONNX Runtime gets weights that it may pack beforehand.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 from typing import TYPE_CHECKING, Any
@@ -40,16 +41,26 @@ def set_threads(threads: int) -> None:
 
 
 class Data:
-    """Arrays for a layer, seeded: normal images and gradients, and weights that keep their variance."""
+    """Arrays for a layer, seeded: normal images and gradients, and weights that keep their variance.
 
-    def __init__(self, layer: Layer, dtype: Any = np.float32):
+    With `uniform`, images are uniform on [0, 1], as the original report had them.
+    """
+
+    def __init__(self, layer: Layer, dtype: Any = np.float32, *, uniform: bool = False):
         rng = np.random.default_rng(0)
         self.layer = layer
         fan_in = math.prod(layer.weight_shape[1:])
-        self.x = rng.standard_normal(layer.input_shape).astype(dtype)
+        self.x = (rng.random if uniform else rng.standard_normal)(layer.input_shape).astype(dtype)
         self.weight = (rng.standard_normal(layer.weight_shape) / math.sqrt(fan_in)).astype(dtype)
         self.bias = rng.standard_normal(layer.k).astype(dtype)
         self.grad = rng.standard_normal(layer.output_shape).astype(dtype)
+
+    def in_float64(self) -> Data:
+        """Return the same numbers as float64."""
+        same = copy.copy(self)
+        for name in ("x", "weight", "bias", "grad"):
+            setattr(same, name, getattr(self, name).astype(np.float64))
+        return same
 
 
 # --- convolution, forward -------------------------------------------------------------------------------------------

@@ -42,17 +42,13 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def refuse_throttled_blas(command: str) -> None:
-    """Stop if the environment slows NumPy's matrix product down, which would flatter every ratio.
+def throttled_blas(command: str) -> str | None:
+    """Return what to run instead if the environment slows NumPy's matrix product down, which flatters every ratio.
 
     Unsetting the variables here would come too late: OpenBLAS has read them.
-
-    Raises
-    ------
-    SystemExit
-        Naming the command to run instead.
     """
     found = [name for name in THROTTLES if name in os.environ]
-    if found:
-        unset = " ".join(f"-u {name}" for name in THROTTLES)
-        raise SystemExit(f"{' and '.join(found)} would slow NumPy's product down. Run: env {unset} {command}")
+    if not found:
+        return None
+    unset = " ".join(f"-u {name}" for name in THROTTLES)
+    return f"{' and '.join(found)} would slow NumPy's product down. Run: env {unset} {command}"

@@ -350,7 +350,8 @@ def main() -> int:
         for name, group in GROUPS.items():
             print(f"{name:20} {group.title}")
         return 0
-    machine.refuse_throttled_blas("python -m benchmarks.peers")
+    if complaint := machine.throttled_blas("python -m benchmarks.peers"):
+        sys.exit(complaint)
     contestants.set_threads(arguments.threads)
     for fact, value in machine.describe().items():
         print(f"{fact}: {value}")
