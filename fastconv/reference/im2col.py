@@ -172,11 +172,12 @@ def _columns(windows: Array, groups: int) -> Array:
 def _every_windows_tap(padded: Array, row: int, column: int, output_size: Pair, stride: Pair, dilation: Pair) -> Array:
     """Return a view (..., OH, OW) of the place (`row`, `column`) of every window; no two of them coincide."""
     first_row, first_column = row * dilation[0], column * dilation[1]
-    return padded[
+    taps: Array = padded[
         ...,
         first_row : first_row + stride[0] * (output_size[0] - 1) + 1 : stride[0],
         first_column : first_column + stride[1] * (output_size[1] - 1) + 1 : stride[1],
     ]
+    return taps
 
 
 def _reaching(
