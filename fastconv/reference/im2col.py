@@ -166,18 +166,18 @@ def _windows(padded: Array, kernel_size: Pair, stride: Pair, dilation: Pair) -> 
 def _columns(windows: Array, groups: int) -> Array:
     """Unroll the windows (C, OH, OW, R, S) of one image to (groups, C/groups * R * S, OH * OW)."""
     channels, out_h, out_w, r, s = windows.shape
-    return windows.transpose(0, 3, 4, 1, 2).reshape(groups, channels // groups * r * s, out_h * out_w)
+    taps_first: Array = windows.transpose(0, 3, 4, 1, 2)
+    return taps_first.reshape(groups, channels // groups * r * s, out_h * out_w)
 
 
 def _every_windows_tap(padded: Array, row: int, column: int, output_size: Pair, stride: Pair, dilation: Pair) -> Array:
     """Return a view (..., OH, OW) of the place (`row`, `column`) of every window; no two of them coincide."""
     first_row, first_column = row * dilation[0], column * dilation[1]
-    taps: Array = padded[
+    return padded[
         ...,
         first_row : first_row + stride[0] * (output_size[0] - 1) + 1 : stride[0],
         first_column : first_column + stride[1] * (output_size[1] - 1) + 1 : stride[1],
     ]
-    return taps
 
 
 def _reaching(
