@@ -1,0 +1,172 @@
+"""Who imports whom: the arrows of the package point one way, and importing it loads nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import fastconv
+
+ROOT = Path(fastconv.__file__).parent
+FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
+
+# Part of the package -> the other parts that it may import, wherever the import stands.
+MAY_IMPORT = {
+    FACE: {"conv", "pool", "kernels.jit"},
+    "cli": {FACE, "style", "weights", "kernels.jit"},
+    "style": {FACE, "nn", "weights", "kernels.jit"},
+    "nn": {"conv", "pool", "kernels.elementwise"},
+    "conv": {"algorithms", "engines", "checks"},
+    "pool": {"engines", "checks"},
+    "algorithms": {"checks", "reference", "kernels"},
+    "engines": {"checks", "reference", "kernels"},
+    "checks": set(),
+    "weights": set(),
+    "reference": set(),
+    "kernels": set(),
+}
+# Part -> libraries that it may load when it is imported; the others load theirs within functions.
+MAY_LOAD = {
+    FACE: set(),
+    "cli": set(),
+    "style": {"numpy", "numba", "PIL", "psutil"},
+    "nn": {"numpy"},
+    "conv": {"numpy"},
+    "pool": {"numpy"},
+    "algorithms": {"numpy", "numba"},
+    "engines": {"numpy", "numba"},
+    "checks": {"numpy"},
+    "weights": {"numpy"},
+    "reference": {"numpy"},
+    "kernels": {"numpy", "numba", "llvmlite"},
+}
+HEAVY = {"scipy", "PIL", "h5py", "pooch", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
+
+
+class Import(NamedTuple):
+    """An import: the full name of what is imported, and whether it happens when the file is imported."""
+
+    name: str
+    at_once: bool
+
+
+def _imports(source, module, is_package):
+    """Return the imports of a file but those for type checkers alone."""
+    found = []
+
+    def visit(node, at_once):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            children = node.orelse
+        elif isinstance(node, ast.Import):
+            found.extend(Import(alias.name, at_once) for alias in node.names)
+            return
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, module, is_package)
+            found.extend(Import(f"{base}.{alias.name}", at_once) for alias in node.names)
+            return
+        else:
+            children = ast.iter_child_nodes(node)
+        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in children:
+            visit(child, at_once and not inside)
+
+    visit(ast.parse(source), True)
+    return found
+
+
+def _absolute(node, module, is_package):
+    if not node.level:
+        return node.module
+    parents = module.split(".")
+    package = parents[: len(parents) - node.level + is_package]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _part(module):
+    """Return the part of the package that a module of it, or a name in one, belongs to."""
+    names = module.split(".")
+    known = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    return names[1] if len(names) > 1 and names[1] in known else FACE
+
+
+def _forbidden(source, module, is_package=False):
+    """Return a line about each import in a file that points the wrong way."""
+    part = _part(module)
+    wrong = []
+    for name, at_once in _imports(source, module, is_package):
+        library = name.split(".")[0]
+        if library == "fastconv":
+            other = _part(name)
+            if other != part and other not in MAY_IMPORT[part] and not _allowed_module(name, part):
+                wrong.append(f"{module} imports {name}")
+        elif at_once and library not in sys.stdlib_module_names and library not in MAY_LOAD[part]:
+            wrong.append(f"{module} loads {name}")
+    return wrong
+
+
+def _allowed_module(name, part):
+    return any(f"{name}.".startswith(f"fastconv.{allowed}.") for allowed in MAY_IMPORT[part] if "." in allowed)
+
+
+def _modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        is_package = path.stem == "__init__"
+        names = path.relative_to(ROOT.parent).with_suffix("").parts
+        yield path, ".".join(names[:-1] if is_package else names), is_package
+
+
+MODULES = list(_modules())
+
+
+@pytest.mark.parametrize(("path", "module", "is_package"), MODULES, ids=[module for _, module, _ in MODULES])
+def test_imports_point_one_way(path, module, is_package):
+    assert _forbidden(path.read_text(), module, is_package) == []
+
+
+def test_every_part_has_its_arrows():
+    assert {_part(module) for _, module, _ in MODULES} == set(MAY_IMPORT) == set(MAY_LOAD)
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from fastconv.nn import layers", "fastconv.conv"),
+        ("def f():\n    import fastconv.style", "fastconv.nn.layers"),
+        ("from .. import checks", "fastconv.kernels.direct"),
+        ("from fastconv.kernels import direct", "fastconv.nn.layers"),
+        ("from fastconv import conv2d", "fastconv.nn.layers"),
+        ("from fastconv.weights import load", "fastconv.conv"),
+        ("import scipy.io", "fastconv.weights.matconvnet"),
+        ("import numba", "fastconv.reference.loops"),
+        ("class A:\n    import imageio", "fastconv.style.images"),
+    ],
+)
+def test_a_wrong_import_is_seen(source, module):
+    assert len(_forbidden(source, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "module"),
+    [
+        ("from fastconv.kernels import elementwise", "fastconv.nn.optim"),
+        ("from . import simd", "fastconv.kernels.direct"),
+        ("def read():\n    import scipy.io", "fastconv.weights.matconvnet"),
+        ("if TYPE_CHECKING:\n    import imageio", "fastconv.style.images"),
+        ("import fastconv", "fastconv.style.run"),
+    ],
+)
+def test_a_right_import_is_not(source, module):
+    assert _forbidden(source, module) == []
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    parts = [f"fastconv.{name}" for name in ("nn", "style", "weights", "cli")]
+    code = (  # after Numba, which loads SciPy by itself
+        "import sys, numba; before = set(sys.modules); import fastconv; "
+        f"print(sorted((set(sys.modules) - before) & {set(parts) | HEAVY!r}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
