@@ -80,13 +80,17 @@ def _keywords(geometry: ConvGeometry) -> dict[str, Any]:
     }
 
 
+def _not_compiled() -> str | None:
+    return "Numba is told not to compile (NUMBA_DISABLE_JIT)" if numba.config.DISABLE_JIT else None
+
+
 class _Direct:
     """`fastconv.kernels.direct` as an `Algorithm`."""
 
     one_packing = False
 
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
-        return None
+        return _not_compiled()
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
         k, channels, r, s = weight.shape
@@ -136,7 +140,7 @@ class _Winograd:
             return f"it needs stride 1, got {g.stride}"
         if g.dilation != (1, 1):
             return f"it needs dilation 1, got {g.dilation}"
-        return None
+        return _not_compiled()
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
         return tuple(winograd.transform_weights(part) for part in np.split(weight, geometry.groups))
