@@ -135,22 +135,24 @@ class Objective:
 
 
 class RunningAverage:
-    """Exponential average of the iterates, corrected for its start at zero."""
+    """Exponential average of the iterates, corrected for its start at zero; before the first of them, `start`."""
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, start: Array) -> None:
         self.decay = decay
-        self._sum: Array | float = 0.0
+        self._start = start
+        self._sum = np.zeros_like(start)
         self._weight = 0.0
 
-    def update(self, value: Array) -> None:
+    def update(self, iterate: Array) -> None:
         """Take in the next iterate."""
-        self._sum = self.decay * self._sum + (1 - self.decay) * value
+        self._sum *= self.decay
+        self._sum += (1 - self.decay) * iterate
         self._weight = self.decay * self._weight + (1 - self.decay)
 
     @property
     def value(self) -> Array:
         """The average so far."""
-        return np.asarray(self._sum / self._weight)
+        return self._sum / self._weight if self._weight else self._start
 
 
 def average_decay(options: Options, steps: int) -> float:
@@ -158,6 +160,15 @@ def average_decay(options: Options, steps: int) -> float:
     if options.average is not None:
         return options.average
     return min(0.99, max(0.0, 1 - 10 / steps))
+
+
+@dataclass(frozen=True)
+class State:
+    """What the optimisation knows at a scale; the next scale, too, starts from it."""
+
+    scale: Scale
+    optimizer: Adam
+    average: RunningAverage
 
 
 class LossRecord(NamedTuple):
@@ -278,9 +289,7 @@ class Transfer:
         self._network = VGG19(weights.layers, dtype=self.options.dtype, pooling=self.options.pooling)
         self.settings = self._describe(weights, content, pictures)
         self._losses: list[LossRecord] = []
-        self._scale: Scale | None = None
-        self._optimizer: Adam | None = None
-        self._average: RunningAverage | None = None
+        self._state: State | None = None
 
     def _check_styles(self) -> None:
         if not self._styles:
@@ -325,29 +334,26 @@ class Transfer:
         return self._content.size if self.options.restore_size else self.plan[-1].size
 
     def __iter__(self) -> Iterator[Step]:
-        if self._losses:
+        if self._state is not None:
             raise RuntimeError("this transfer has been run already; make a new one")
         for scale in self.plan:
-            objective = self._begin(scale)
+            content = to_canvas(self._content.resized(scale.size).rgb, self.options.dtype)
+            self._state = self._next_state(scale, content)
+            objective = self._objective(scale, content)
             for number in range(1, scale.steps + 1):
-                yield self._step(objective, number)
+                yield self._step(self._state, objective, number)
 
-    def _begin(self, scale: Scale) -> Objective:
-        """Set up a scale: the canvas it starts from, the optimiser, and the losses at that size."""
-        options = self.options
-        content = to_canvas(self._content.resized(scale.size).rgb, options.dtype)
-        previous_scale, previous = self._scale, self._optimizer
-        if previous_scale is None or self._average is None:
+    def _next_state(self, scale: Scale, content: Array) -> State:
+        """Start a scale where the one before it ended."""
+        options, old = self.options, self._state
+        if old is None:
             canvas = self._first_canvas(scale, content)
         else:
-            canvas = resize_canvas(self._average.value, previous_scale.size, scale.size)
-        self._optimizer = Adam(canvas, options.learning_rate, betas=options.betas)
-        if previous_scale is not None and previous is not None:
-            resume_moments(self._optimizer, previous, previous_scale.size, scale.size)
-        self._average = RunningAverage(average_decay(options, scale.steps))
-        self._scale = scale
-        styles = [style.resized(style_size(style.size, scale, options)).rgb for style in self._styles]
-        return Objective(self._network, content, [to_planes(rgb, options.dtype) for rgb in styles], options)
+            canvas = resize_canvas(old.average.value, old.scale.size, scale.size)
+        optimizer = Adam(canvas, options.learning_rate, betas=options.betas)
+        if old is not None:
+            resume_moments(optimizer, old.optimizer, old.scale.size, scale.size)
+        return State(scale, optimizer, RunningAverage(average_decay(options, scale.steps), canvas))
 
     def _first_canvas(self, scale: Scale, content: Array) -> Array:
         if self._init is not None:
@@ -358,26 +364,30 @@ class Transfer:
             return np.full_like(content, 127.5)
         return content.copy()
 
-    def _step(self, objective: Objective, number: int) -> Step:
-        assert self._scale is not None
-        assert self._optimizer is not None
-        assert self._average is not None
+    def _objective(self, scale: Scale, content: Array) -> Objective:
+        """Compute the targets at a scale."""
+        sizes = [style_size(style.size, scale, self.options) for style in self._styles]
+        resized = [style.resized(size).rgb for style, size in zip(self._styles, sizes, strict=True)]
+        styles = [to_planes(rgb, self.options.dtype) for rgb in resized]
+        return Objective(self._network, content, styles, self.options)
+
+    def _step(self, state: State, objective: Objective, number: int) -> Step:
         started = time.perf_counter()
-        canvas = self._optimizer.parameter
+        canvas = state.optimizer.parameter
         losses, gradient = objective(canvas)
         if not math.isfinite(losses.total):
             raise FloatingPointError(
-                f"the loss became {losses.total} in step {number} at {self._scale.long_side} px; "
+                f"the loss became {losses.total} in step {number} at {state.scale.long_side} px; "
                 f"try a learning_rate below {self.options.learning_rate}"
             )
-        self._optimizer.step(gradient)
+        state.optimizer.step(gradient)
         if self.options.clip:
             np.clip(canvas, 0, 255, out=canvas)
-        self._average.update(canvas)
+        state.average.update(canvas)
         seconds = time.perf_counter() - started
-        record = LossRecord(self._scale.long_side, number, losses.total, losses.content, losses.style, seconds)
+        record = LossRecord(state.scale.long_side, number, losses.total, losses.content, losses.style, seconds)
         self._losses.append(record)
-        return Step(**record._asdict(), steps=self._scale.steps, image=lambda: to_uint8(self.picture()))
+        return Step(**record._asdict(), steps=state.scale.steps, image=lambda: to_uint8(self.picture()))
 
     def picture(self) -> Array:
         """Return the picture as it is, unrounded, shape (H, W, 3), at the scale that was reached.
@@ -387,9 +397,9 @@ class Transfer:
         RuntimeError
             Before the first step.
         """
-        if self._average is None or self._scale is None or not self._losses:
+        if self._state is None:
             raise RuntimeError("there is no picture before the first step")
-        return to_picture(self._average.value, self._scale.size)
+        return to_picture(self._state.average.value, self._state.scale.size)
 
     def result(self) -> Result:
         """Return the picture at its final size, however far the run has come.
