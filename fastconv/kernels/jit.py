@@ -171,6 +171,8 @@ class _KernelCache(FunctionCache):
         try:
             return super().load_overload(sig, target_context)
         except Exception:
+            with contextlib.suppress(OSError):
+                self.flush()  # saving reads the index, so a bad one must go first
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

@@ -21,7 +21,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import jit
-from .simd import fma_ir, load_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
+from .simd import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
+
+PREFETCHED_LINES = 3  # what one run of every row of a tile takes up, where :func:`strided_product` fetches ahead
 
 
 def tile_rows() -> int:
@@ -159,12 +161,13 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
 
 @intrinsic(prefer_literal=True)
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
-                     times: Any, b: Any, b_pitch: Any, c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
+                     times: Any, ahead: Any, b: Any, b_pitch: Any, c: Any, pitch: Any,
+                     first: Any) -> Any:  # fmt: skip
     """Emit :func:`strided_product` for a literal number of rows."""
     height = rows.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first = args
+        _, _, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first = args
         tile = _Tile(builder, zero, height)
         intp = a.type
         b_pitch = tile.times(b_pitch, tile.item)
@@ -172,10 +175,12 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
             builder.add(a, tile.times(load_ir(builder, tile.plus(offsets, i * 8), intp), tile.item))
             for i in range(height)
         ]
-        step, jump = tile.times(step, tile.item), tile.times(jump, tile.item)
+        step, jump, ahead = (tile.times(value, tile.item) for value in (step, jump, ahead))
         with _plain_loop(builder, times) as q:
             moved = builder.mul(q, jump)
             begins = [builder.add(start, moved) for start in starts]
+            for line in range(PREFETCHED_LINES):
+                prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * 64))
             begin_b = builder.add(b, builder.mul(builder.mul(q, count), b_pitch))
             with _plain_loop(builder, count) as p:
                 along = builder.mul(p, step)
@@ -186,7 +191,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         tile.finish(c, pitch, first, intp(0), intp(0))
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 11), codegen
+    return types.void(zero, rows, *[types.intp] * 12), codegen
 
 
 @jit.inline
@@ -234,7 +239,7 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
 
 
 @jit.inline
-def strided_product(zero, rows, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first):
+def strided_product(zero, rows, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first):
     """Multiply rows that lie anywhere in memory with a packed panel of B into a tile of C.
 
     Row i of A begins `offsets[i]` elements after `a` and is read in `times` runs of `count` elements.
@@ -249,21 +254,23 @@ def strided_product(zero, rows, a, offsets, step, count, jump, times, b, b_pitch
         Elements from one element of a run to the next.
     count, jump, times : intp
         Elements in a run; elements from the start of one run to that of the next; runs.
+    ahead : intp
+        How many elements behind each run of the first row to fetch into the cache for a later call.
     """
     if rows == 6:
-        _strided_product(zero, 6, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 6, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows == 4:
-        _strided_product(zero, 4, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 4, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows == 3:
-        _strided_product(zero, 3, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 3, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows == 1:
-        _strided_product(zero, 1, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 1, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows == 2:
-        _strided_product(zero, 2, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 2, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows == 5:
-        _strided_product(zero, 5, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+        _strided_product(zero, 5, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
     elif rows_of_tile() == 8:
         if rows == 8:
-            _strided_product(zero, 8, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+            _strided_product(zero, 8, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
         elif rows == 7:
-            _strided_product(zero, 7, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
+            _strided_product(zero, 7, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)

@@ -103,6 +103,15 @@ def fma_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.V
     return builder.call(function, [a, b, c])
 
 
+def prefetch_ir(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the line at an address to be brought into the nearest cache."""
+    number = ir.IntType(32)
+    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [pointer, number(0), number(3), number(1)])  # to read, keep, data
+
+
 def relu_ir(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     """Return 0 where `value` < 0; NaN stays, since it is not less."""
     zero = ir.Constant(value.type, None)

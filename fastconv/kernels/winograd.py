@@ -51,6 +51,7 @@ from .simd import (
 TILE = 4  # outputs along a side of a tile
 PATCH = 6  # inputs along a side
 PLACES = PATCH * PATCH
+_PATCH_VECTORS = TILE + 1  # the patches of a vector of tiles cover a little more than four vectors of a row
 A, B = 2 / 3, 3 / 2
 
 # Place (row or column) i of a turned kernel's transform is TURNED_FACTORS[i] times place TURNED[i] of the kernel's own.
@@ -58,6 +59,7 @@ TURNED = (5, 3, 4, 1, 2, 0)
 TURNED_FACTORS = (1.0, -9 / 4, -9 / 4, -4 / 9, -4 / 9, 1.0)
 
 DEPTH_BLOCK = 256  # terms added up in registers, as in direct convolution
+ROW_BLOCK = 32  # row tiles of U that meet all panels of V before the next ones
 LINE = 64
 SERIAL_PRODUCTS = 1 << 17  # below this many multiply-adds a second thread costs more than it brings
 
@@ -80,12 +82,15 @@ class WinogradJob(NamedTuple):
     # transformed weights: for each place the packed rows of the original filters; read across if `turned`
     u: int
     u_place: int
-    u_depth: int
+    u_panel: int
     filters: int
     turned: int
-    # for each place in turn its number among V and M; rows of `u` within a panel (read across): full, last
-    order: int
+    rows: int
+    # rows of `u` within a panel (read across): full, last
     offsets: int
+    # for each place in turn where it lies in V and in M, in bytes
+    v_places: int
+    m_places: int
     # eight factors of the output transform
     factors: int
     bias: int
@@ -99,6 +104,7 @@ class WinogradJob(NamedTuple):
     first_tile: int
     end_tile: int
     block: int
+    row_block: int
     # V and M: one each for all threads in a phase, or one in each thread's scratch
     v_place: int
     m_place: int
@@ -206,55 +212,60 @@ def _columns_of(zero, tiles):
 
 
 @jit.inline
+def _row_address(job, corner, row, shift, zeros):
+    """Return the address of a patch's row, or of zeros if it lies outside the picture."""
+    return corner + shift if row >= 0 and row < job.height else zeros
+
+
+@jit.inline
 def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
     """Transform the patches of a block's tiles for channels `begin` to `end` - 1."""
     word = 8
     item = item_bytes(zero)
     width = lanes(zero)
     vector = width * item
+    line = job.width * item
+    zeros = temporary + PATCH * _PATCH_VECTORS * vector
+    for n in range(_PATCH_VECTORS):
+        store(zeros + n * vector, splat(zero))
     for channel in range(begin, end):
-        plane = job.x + channel * job.height * job.width * item
+        plane = job.x + channel * job.height * line
         row_v = v + channel * pitch * item
         for group in range(groups):
             entry = table + group * _GROUP_FIELDS * word
             top = peek(0, entry + word) * TILE - job.top
             left = peek(0, entry + 2 * word) * TILE - job.left
-            position = peek(0, entry + 3 * word)
             corner = plane + (peek(0, entry) * job.x_image + top * job.width + left) * item
-            inside = top >= 0 and top + PATCH <= job.height and left >= 0 and left + 5 * width <= job.width
-            for n in range(5):
-                at = corner + n * vector
-                if inside:
-                    d0 = load(zero, at)
-                    d1 = load(zero, at + job.width * item)
-                    d2 = load(zero, at + 2 * job.width * item)
-                    d3 = load(zero, at + 3 * job.width * item)
-                    d4 = load(zero, at + 4 * job.width * item)
-                    d5 = load(zero, at + 5 * job.width * item)
+            row0 = _row_address(job, corner, top, 0, zeros)
+            row1 = _row_address(job, corner, top + 1, line, zeros)
+            row2 = _row_address(job, corner, top + 2, 2 * line, zeros)
+            row3 = _row_address(job, corner, top + 3, 3 * line, zeros)
+            row4 = _row_address(job, corner, top + 4, 4 * line, zeros)
+            row5 = _row_address(job, corner, top + 5, 5 * line, zeros)
+            for n in range(_PATCH_VECTORS):
+                at = n * vector
+                low = -left - n * width
+                high = job.width + low
+                if low <= 0 and high >= width:
+                    t0, t1, t2, t3, t4, t5 = _input_row(
+                        zero, load(zero, row0 + at), load(zero, row1 + at), load(zero, row2 + at),
+                        load(zero, row3 + at), load(zero, row4 + at), load(zero, row5 + at),
+                    )  # fmt: skip
                 else:
-                    low = -left - n * width
-                    high = job.width - left - n * width
-                    d0 = load_between(zero, at, low, high if top >= 0 and top < job.height else low)
-                    at += job.width * item
-                    d1 = load_between(zero, at, low, high if top >= -1 and top < job.height - 1 else low)
-                    at += job.width * item
-                    d2 = load_between(zero, at, low, high if top >= -2 and top < job.height - 2 else low)
-                    at += job.width * item
-                    d3 = load_between(zero, at, low, high if top >= -3 and top < job.height - 3 else low)
-                    at += job.width * item
-                    d4 = load_between(zero, at, low, high if top >= -4 and top < job.height - 4 else low)
-                    at += job.width * item
-                    d5 = load_between(zero, at, low, high if top >= -5 and top < job.height - 5 else low)
-                t0, t1, t2, t3, t4, t5 = _input_row(zero, d0, d1, d2, d3, d4, d5)
-                store(temporary + n * vector, t0)
-                store(temporary + (5 + n) * vector, t1)
-                store(temporary + (10 + n) * vector, t2)
-                store(temporary + (15 + n) * vector, t3)
-                store(temporary + (20 + n) * vector, t4)
-                store(temporary + (25 + n) * vector, t5)
-            to = row_v + position * item
+                    t0, t1, t2, t3, t4, t5 = _input_row(
+                        zero, load_between(zero, row0 + at, low, high), load_between(zero, row1 + at, low, high),
+                        load_between(zero, row2 + at, low, high), load_between(zero, row3 + at, low, high),
+                        load_between(zero, row4 + at, low, high), load_between(zero, row5 + at, low, high),
+                    )  # fmt: skip
+                store(temporary + at, t0)
+                store(temporary + _PATCH_VECTORS * vector + at, t1)
+                store(temporary + 2 * _PATCH_VECTORS * vector + at, t2)
+                store(temporary + 3 * _PATCH_VECTORS * vector + at, t3)
+                store(temporary + 4 * _PATCH_VECTORS * vector + at, t4)
+                store(temporary + 5 * _PATCH_VECTORS * vector + at, t5)
+            to = row_v + peek(0, entry + 3 * word) * item
             for i in range(PATCH):
-                row = temporary + i * 5 * vector
+                row = temporary + i * _PATCH_VECTORS * vector
                 d0, d1, d2, d3 = _apart(
                     load(zero, row),
                     load(zero, row + vector),
@@ -265,60 +276,87 @@ def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
                 d4 = shifted(d0, following, 1)
                 d5 = shifted(d1, shifted(following, following, 1), 1)
                 t0, t1, t2, t3, t4, t5 = _input_row(zero, d0, d1, d2, d3, d4, d5)
-                places = job.order + i * PATCH * word
-                store(to + peek(0, places) * job.v_place * item, t0)
-                store(to + peek(0, places + word) * job.v_place * item, t1)
-                store(to + peek(0, places + 2 * word) * job.v_place * item, t2)
-                store(to + peek(0, places + 3 * word) * job.v_place * item, t3)
-                store(to + peek(0, places + 4 * word) * job.v_place * item, t4)
-                store(to + peek(0, places + 5 * word) * job.v_place * item, t5)
+                places = job.v_places + i * PATCH * word
+                store(to + peek(0, places), t0)
+                store(to + peek(0, places + word), t1)
+                store(to + peek(0, places + 2 * word), t2)
+                store(to + peek(0, places + 3 * word), t3)
+                store(to + peek(0, places + 4 * word), t4)
+                store(to + peek(0, places + 5 * word), t5)
 
 
 @jit.inline
 def _multiply(zero, job, columns_end, pitch, rows, begin, end, v, m):
-    """Compute M = U V for units `begin` to `end` - 1; a unit is one row tile of one place."""
+    """Compute M = U V for units `begin` to `end` - 1; a unit is one row tile of one place.
+
+    A few row tiles of U, which stay in the core's cache, meet one panel of V after the other.
+    """
+    item = item_bytes(zero)
+    height = rows_of_tile()
+    row_tiles = (rows + height - 1) // height
+    while begin < end:
+        place = begin // row_tiles
+        tile = begin - place * row_tiles
+        count = min(end - begin, row_tiles - tile, job.row_block)
+        u = job.u + place * job.u_place * item
+        v_place = v + place * job.v_place * item
+        m_place = m + place * job.m_place * item
+        if job.turned == 0:
+            _multiply_along(zero, job, columns_end, pitch, rows, tile, tile + count, u, v_place, m_place)
+        else:
+            _multiply_across(zero, job, columns_end, pitch, rows, tile, tile + count, u, v_place, m_place)
+        begin += count
+
+
+@jit.inline
+def _multiply_along(zero, job, columns_end, pitch, rows, begin, end, u, v, m):
+    """Multiply row tiles of U as they are packed with all panels of V, for one place."""
+    item = item_bytes(zero)
+    height = rows_of_tile()
+    for depth in range(0, job.channels, DEPTH_BLOCK):
+        length = min(DEPTH_BLOCK, job.channels - depth)
+        first = 1 if depth == 0 else 0
+        for column in range(0, columns_end, columns_of_tile(zero)):
+            for tile in range(begin, end):
+                row = tile * height
+                count = min(height, rows - row)
+                product(
+                    zero, count, u + (tile * job.u_panel + depth * count) * item,
+                    v + (depth * pitch + column) * item, pitch, length, m + (row * pitch + column) * item, pitch,
+                    first, 0, 0,
+                )  # fmt: skip
+
+
+@jit.inline
+def _multiply_across(zero, job, columns_end, pitch, rows, begin, end, u, v, m):
+    """Multiply U transposed, read across its panels, with all panels of V, for one place."""
     item = item_bytes(zero)
     height = rows_of_tile()
     columns = columns_of_tile(zero)
-    row_tiles = (rows + height - 1) // height
-    for unit in range(begin, end):
-        place = unit // row_tiles
-        row = (unit - place * row_tiles) * height
-        count = min(height, rows - row)
-        u = job.u + place * job.u_place * item
-        v_place = v + place * job.v_place * item
-        to = m + (place * job.m_place + row * pitch) * item
-        if job.turned == 0:
-            u += row * job.u_depth * item
-            for depth in range(0, job.channels, DEPTH_BLOCK):
-                length = min(DEPTH_BLOCK, job.channels - depth)
-                first = 1 if depth == 0 else 0
-                for column in range(0, columns_end, columns):
-                    product(
-                        zero, count, u + depth * count * item, v_place + (depth * pitch + column) * item, pitch,
-                        length, to + column * item, pitch, first, 0, 0,
-                    )  # fmt: skip
-        else:
-            whole = job.filters // height
-            block = DEPTH_BLOCK // height
-            for panel in range(0, whole, block):
-                times = min(block, whole - panel)
-                first = 1 if panel == 0 else 0
-                for column in range(0, columns_end, columns):
-                    strided_product(
-                        zero, count, u + (panel * job.u_depth + row) * height * item, job.offsets, 1, height,
-                        job.u_depth * height, times, v_place + (panel * height * pitch + column) * item, pitch,
-                        to + column * item, pitch, first,
-                    )  # fmt: skip
-            left = job.filters - whole * height
-            if left > 0:
-                first = 1 if whole == 0 else 0
-                for column in range(0, columns_end, columns):
-                    strided_product(
-                        zero, count, u + (whole * job.u_depth * height + row * left) * item, job.offsets + height * 8,
-                        1, left, 0, 1, v_place + (whole * height * pitch + column) * item, pitch,
-                        to + column * item, pitch, first,
-                    )  # fmt: skip
+    whole = job.filters // height
+    block = DEPTH_BLOCK // height
+    for panel in range(0, whole, block):
+        times = min(block, whole - panel)
+        first = 1 if panel == 0 else 0
+        for column in range(0, columns_end, columns):
+            for tile in range(begin, end):
+                row = tile * height
+                strided_product(
+                    zero, min(height, rows - row), u + (panel * job.u_panel + row * height) * item, job.offsets, 1, height,
+                    job.u_panel, times, height * height, v + (panel * height * pitch + column) * item, pitch,
+                    m + (row * pitch + column) * item, pitch, first,
+                )  # fmt: skip
+    left = job.filters - whole * height
+    if left > 0:
+        first = 1 if whole == 0 else 0
+        for column in range(0, columns_end, columns):
+            for tile in range(begin, end):
+                row = tile * height
+                strided_product(
+                    zero, min(height, rows - row), u + (whole * job.u_panel + row * left) * item,
+                    job.offsets + height * 8, 1, left, 0, 1, 0, v + (whole * height * pitch + column) * item, pitch,
+                    m + (row * pitch + column) * item, pitch, first,
+                )  # fmt: skip
 
 
 @jit.inline
@@ -340,13 +378,13 @@ def _transform_outputs(zero, job, table, groups, pitch, begin, end, m, temporary
             x = peek(0, entry + 2 * word) * TILE
             source = row_m + peek(0, entry + 3 * word) * item
             for j in range(PATCH):
-                places = job.order + j * word
-                m0 = load(zero, source + peek(0, places) * job.m_place * item)
-                m1 = load(zero, source + peek(0, places + PATCH * word) * job.m_place * item)
-                m2 = load(zero, source + peek(0, places + 2 * PATCH * word) * job.m_place * item)
-                m3 = load(zero, source + peek(0, places + 3 * PATCH * word) * job.m_place * item)
-                m4 = load(zero, source + peek(0, places + 4 * PATCH * word) * job.m_place * item)
-                m5 = load(zero, source + peek(0, places + 5 * PATCH * word) * job.m_place * item)
+                places = job.m_places + j * word
+                m0 = load(zero, source + peek(0, places))
+                m1 = load(zero, source + peek(0, places + PATCH * word))
+                m2 = load(zero, source + peek(0, places + 2 * PATCH * word))
+                m3 = load(zero, source + peek(0, places + 3 * PATCH * word))
+                m4 = load(zero, source + peek(0, places + 4 * PATCH * word))
+                m5 = load(zero, source + peek(0, places + 5 * PATCH * word))
                 y0, y1, y2, y3 = _output_row(zero, job.factors, m0, m1, m2, m3, m4, m5)
                 store(temporary + j * vector, y0)
                 store(temporary + (PATCH + j) * vector, y1)
@@ -377,12 +415,6 @@ def _transform_outputs(zero, job, table, groups, pitch, begin, end, m, temporary
                 to += job.out_width * item
 
 
-@jit.inline
-def _output_channels(job):
-    """Return the number of output channels: the filters, or for an input gradient the original channels."""
-    return job.u_depth if job.turned != 0 else job.filters
-
-
 # --- schedules ------------------------------------------------------------------------------------------------------
 
 
@@ -391,7 +423,7 @@ def fused_share(t, threads, zero, address):
     """Do everything for some blocks of tiles, with V and M of one block at a time."""
     job = record(WINOGRAD_JOB, address)
     item = item_bytes(zero)
-    rows = _output_channels(job)
+    rows = job.rows
     row_tiles = (rows + rows_of_tile() - 1) // rows_of_tile()
     columns = columns_of_tile(zero)
     total = (job.end_tile - job.first_tile + columns - 1) // columns
@@ -455,7 +487,7 @@ def input_share(t, threads, zero, address):
 def product_share(t, threads, zero, address):
     """Multiply some rows and places of one block."""
     job = record(WINOGRAD_JOB, address)
-    rows = _output_channels(job)
+    rows = job.rows
     units = PLACES * ((rows + rows_of_tile() - 1) // rows_of_tile())
     columns = _columns_of(zero, job.end_tile - job.first_tile)
     begin, end = units * t // threads, units * (t + 1) // threads
@@ -469,7 +501,7 @@ def output_share(t, threads, zero, address):
     own = _own(zero, job, t)
     groups = describe_block(zero, job, job.first_tile, job.end_tile, own + 64 * LINE)
     pitch = _shared_pitch(zero, job)
-    rows = _output_channels(job)
+    rows = job.rows
     begin, end = rows * t // threads, rows * (t + 1) // threads
     _transform_outputs(zero, job, own + 64 * LINE, groups, pitch, begin, end, _shared_m(zero, job), own)
 
@@ -507,6 +539,7 @@ class TransformJob(NamedTuple):
     matrix: int
     u: int
     u_place: int
+    u_panel: int
 
 
 TRANSFORM_JOB = jit.record_type(TransformJob)
@@ -525,7 +558,7 @@ def transform_weights_share(t, threads, zero, address):
         for channel in range(job.channels):
             for i in range(rows):
                 g = job.weight + ((row + i) * job.channels + channel) * 9 * item
-                to = job.u + (row * job.channels + channel * rows + i) * item
+                to = job.u + (tile * job.u_panel + channel * rows + i) * item
                 for y in range(PATCH):
                     f0 = peek(zero, job.matrix + 3 * y * item)
                     f1 = peek(zero, job.matrix + (3 * y + 1) * item)
@@ -563,27 +596,39 @@ def _output_factors(dtype: np.dtype, turned: bool) -> np.ndarray:
     return powers.astype(dtype)
 
 
-@functools.cache
-def place_order(turned: bool) -> np.ndarray:
-    """Return the number of each place among V and M, row by row."""
+@functools.lru_cache(maxsize=256)
+def _places(turned: bool, distance: int) -> np.ndarray:
+    """Return where each place lies, row by row, if they are `distance` apart."""
     along = np.array(TURNED if turned else range(PATCH), np.intp)
-    return (along[:, np.newaxis] * PATCH + along).ravel()
+    return (along[:, np.newaxis] * PATCH + along).ravel() * distance
 
 
 def place_size(elements: int, dtype: np.dtype) -> int:
-    """Elements from one place to the next: a whole number of lines, and odd, so that 36 places never share a set."""
+    """Elements from one place to the next: an odd number of lines, so that places spread over all cache sets.
+
+    At least one line is left over: the last vector of a place's last row may reach into it.
+    """
     line = LINE // dtype.itemsize
-    lines = -(-elements // line) | 1
-    return (lines + 2 if lines * line < elements + line else lines) * line
+    return (_ceil_div(elements, line) + 1 | 1) * line
+
+
+def _panel_size(elements: int, dtype: np.dtype) -> int:
+    line = LINE // dtype.itemsize
+    return (_ceil_div(elements, line) | 1) * line
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
 
 
 def transform_weights(weight: np.ndarray) -> np.ndarray:
-    """Transform (K, C, 3, 3) kernels; returns (36, at least K * C) in the layout of the products."""
+    """Transform (K, C, 3, 3) kernels; returns (36, panels of filters, padded) in the layout of the products."""
     k, c, _, _ = weight.shape
-    place = place_size(k * c, weight.dtype)
+    panel = _panel_size(c * tile_rows(), weight.dtype)
+    place = place_size(panel * _ceil_div(k, tile_rows()), weight.dtype)
     u = np.empty((PLACES, place), weight.dtype)
     matrix = _kernel_matrix(weight.dtype)
-    job = TransformJob(weight.ctypes.data, k, c, matrix.ctypes.data, u.ctypes.data, place)
+    job = TransformJob(weight.ctypes.data, k, c, matrix.ctypes.data, u.ctypes.data, place, panel)
     threads = jit.get_num_threads() if k * c > 1024 else 1
     jit.run(transform_weights_share, transform_weights_parallel, weight.dtype.type(0), jit.record_of(job), threads)
     return u
@@ -661,15 +706,17 @@ def convolve(
     both = PLACES * (v_place + m_place) * item
     each = own + both if fused else own
     offsets = _row_offsets(filters, tile_rows())
+    v_places, m_places = _places(turned, v_place * item), _places(turned, m_place * item)
     with scratch.borrow(threads * each if fused else threads * each + both) as memory:
         job = WinogradJob(
             x.ctypes.data + group * depth * height * width * item, x.shape[1] * height * width, depth, height, width,
             *padding, images, tiles_y, tiles_x,
-            u.ctypes.data, u.shape[1], channels, filters, int(turned),
-            place_order(turned).ctypes.data, offsets.ctypes.data, _output_factors(x.dtype, turned).ctypes.data,
+            u.ctypes.data, u.shape[1], _panel_size(channels * tile_rows(), x.dtype), filters, int(turned), rows,
+            offsets.ctypes.data, v_places.ctypes.data, m_places.ctypes.data,
+            _output_factors(x.dtype, turned).ctypes.data,
             0 if bias is None else bias.ctypes.data + group * rows * item, int(relu),
             out.ctypes.data + group * rows * out_height * out_width * item, out.shape[1] * out_height * out_width,
-            out_height, out_width, 0, tiles, block, v_place, m_place, memory, each,
+            out_height, out_width, 0, tiles, block, ROW_BLOCK, v_place, m_place, memory, each,
         )  # fmt: skip
         if fused:
             jit.run(fused_share, fused_parallel, zero, jit.record_of(job), threads)

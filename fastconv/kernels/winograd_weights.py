@@ -20,7 +20,7 @@ from numba import prange
 from . import jit, layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import as_type, fma, item_bytes, lanes, load, record, splat, store
-from .winograd import LINE, PATCH, PLACES, TILE, A, B, describe_block, place_order, place_size, transform_inputs
+from .winograd import LINE, PATCH, PLACES, TILE, A, B, describe_block, place_size, transform_inputs
 
 BLOCK = 256  # tiles summed in registers in one go
 SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block
@@ -40,7 +40,7 @@ class WeightGradJob(NamedTuple):
     images: int
     tiles_y: int
     tiles_x: int
-    order: int
+    v_places: int
     # transposed output gradient: (image, panel, pixel, tile column)
     grad: int
     grad_image: int
@@ -171,7 +171,7 @@ def sum_share(t, threads, zero, address):
         panel -= place * job.panels
         strided_product(
             zero, min(height, job.channels - channel), job.v + (place * job.v_place + channel * job.pitch) * item,
-            job.offsets, 1, job.end_tile - job.first_tile, 0, 1,
+            job.offsets, 1, job.end_tile - job.first_tile, 0, 1, 0,
             job.e + (place * job.e_place + panel * job.pitch * columns) * item, columns,
             job.sums + (place * job.sums_place + channel * job.sums_row + panel * columns) * item, job.sums_row, first,
         )  # fmt: skip
@@ -228,6 +228,11 @@ def kernel_parallel(threads, zero, address):
     """Run all shares of :func:`kernel_share`."""
     for t in prange(threads):
         kernel_share(np.intp(t), threads, zero, address)
+
+
+@functools.lru_cache(maxsize=256)
+def _places(distance: int) -> np.ndarray:
+    return np.arange(PLACES, dtype=np.intp) * distance
 
 
 @functools.lru_cache(maxsize=256)
@@ -291,7 +296,7 @@ def _weight_grad_of_group(
         )  # fmt: skip
         job = WeightGradJob(
             x.ctypes.data + group * channels * height * width * item, all_channels * height * width, channels, height,
-            width, *padding, images, tiles_y, tiles_x, place_order(False).ctypes.data,
+            width, *padding, images, tiles_y, tiles_x, _places(v_place * item).ctypes.data,
             transposed, panels * p * q * columns, p, q, panels,
             0, tiles, pitch, _row_offsets(pitch, tile_rows()).ctypes.data, v, v_place, e, e_place,
             sums, sums_place, row, result, each, own,
