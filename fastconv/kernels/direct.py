@@ -616,7 +616,7 @@ def weight_grad_share(t, threads, zero, address):
                     c = (group * job.taps + tap) * job.out_row + (panel - group * job.panels) * columns
                     strided_product(
                         zero, min(height, job.taps - tap), job.x + corner * item, job.offsets + tap * word,
-                        job.stride_x, count, job.stride_y * job.x_row, times, 0,
+                        job.stride_x, count, job.stride_y * job.x_row, times, 0, 0, 0, 0,
                         job.b + row_b * columns * item, columns, job.out + c * item, job.out_row, first,
                     )  # fmt: skip
                 first = 0

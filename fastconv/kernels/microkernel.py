@@ -161,37 +161,60 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
 
 @intrinsic(prefer_literal=True)
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
-                     times: Any, ahead: Any, b: Any, b_pitch: Any, c: Any, pitch: Any,
-                     first: Any) -> Any:  # fmt: skip
+                     times: Any, ahead: Any, rest: Any, rest_rows: Any, more: Any, b: Any, b_pitch: Any,
+                     c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
     """Emit :func:`strided_product` for a literal number of rows."""
     height = rows.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first = args
+        (
+            _,
+            _,
+            a,
+            offsets,
+            step,
+            count,
+            jump,
+            times,
+            ahead,
+            rest,
+            rest_rows,
+            more,
+            b,
+            b_pitch,
+            c,
+            pitch,
+            first,
+        ) = args
         tile = _Tile(builder, zero, height)
         intp = a.type
-        b_pitch = tile.times(b_pitch, tile.item)
-        starts = [
-            builder.add(a, tile.times(load_ir(builder, tile.plus(offsets, i * 8), intp), tile.item))
-            for i in range(height)
-        ]
-        step, jump, ahead = (tile.times(value, tile.item) for value in (step, jump, ahead))
+        step, jump, ahead, b_pitch = (tile.times(value, tile.item) for value in (step, jump, ahead, b_pitch))
+
+        def row_starts(address: Any, table: Any) -> list[Any]:
+            numbers = [load_ir(builder, tile.plus(table, i * 8), intp) for i in range(height)]
+            return [builder.add(address, tile.times(number, tile.item)) for number in numbers]
+
+        def run(begins: list[Any], begin_b: Any, length: Any) -> None:
+            with _plain_loop(builder, length) as p:
+                along = builder.mul(p, step)
+                tile.step(
+                    [builder.add(begin, along) for begin in begins], builder.add(begin_b, builder.mul(p, b_pitch))
+                )
+
+        starts = row_starts(a, offsets)
         with _plain_loop(builder, times) as q:
             moved = builder.mul(q, jump)
             begins = [builder.add(start, moved) for start in starts]
             for line in range(PREFETCHED_LINES):
                 prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * 64))
-            begin_b = builder.add(b, builder.mul(builder.mul(q, count), b_pitch))
-            with _plain_loop(builder, count) as p:
-                along = builder.mul(p, step)
-                tile.step(
-                    [builder.add(begin, along) for begin in begins],
-                    builder.add(begin_b, builder.mul(p, b_pitch)),
-                )
+            run(begins, builder.add(b, builder.mul(builder.mul(q, count), b_pitch)), count)
+        with builder.if_then(builder.icmp_signed(">", more, intp(0))):
+            behind = builder.mul(builder.mul(times, count), b_pitch)
+            run(row_starts(rest, rest_rows), builder.add(b, behind), more)
         tile.finish(c, pitch, first, intp(0), intp(0))
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 12), codegen
+    return types.void(zero, rows, *[types.intp] * 15), codegen
 
 
 @jit.inline
@@ -239,7 +262,9 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
 
 
 @jit.inline
-def strided_product(zero, rows, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first):
+def strided_product(
+    zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+):
     """Multiply rows that lie anywhere in memory with a packed panel of B into a tile of C.
 
     Row i of A begins `offsets[i]` elements after `a` and is read in `times` runs of `count` elements.
@@ -247,7 +272,7 @@ def strided_product(zero, rows, a, offsets, step, count, jump, times, ahead, b, 
     Parameters
     ----------
     zero, rows, b, b_pitch, c, pitch, first
-        As in :func:`product`; the depth is ``times * count``.
+        As in :func:`product`; the depth is ``times * count + more``.
     a, offsets : intp
         Address of A, and of `rows` offsets in elements (intp).
     step : intp
@@ -256,21 +281,39 @@ def strided_product(zero, rows, a, offsets, step, count, jump, times, ahead, b, 
         Elements in a run; elements from the start of one run to that of the next; runs.
     ahead : intp
         How many elements behind each run of the first row to fetch into the cache for a later call.
+    rest, rest_rows, more : intp
+        One more run of each row, `more` elements (or 0) that begin `rest_rows[i]` elements after `rest`.
     """
     if rows == 6:
-        _strided_product(zero, 6, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 6, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows == 4:
-        _strided_product(zero, 4, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 4, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows == 3:
-        _strided_product(zero, 3, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 3, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows == 1:
-        _strided_product(zero, 1, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 1, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows == 2:
-        _strided_product(zero, 2, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 2, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows == 5:
-        _strided_product(zero, 5, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+        _strided_product(
+            zero, 5, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+        )  # fmt: skip
     elif rows_of_tile() == 8:
         if rows == 8:
-            _strided_product(zero, 8, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+            _strided_product(
+                zero, 8, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+            )  # fmt: skip
         elif rows == 7:
-            _strided_product(zero, 7, a, offsets, step, count, jump, times, ahead, b, b_pitch, c, pitch, first)
+            _strided_product(
+                zero, 7, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+            )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 ALIGNMENT = 64  # a cache line, and the widest vector
+HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
 
 _lock = threading.Lock()
@@ -40,7 +41,7 @@ def _take(nbytes: int) -> np.ndarray:
         fitting = [number for number, buffer in enumerate(_idle) if buffer.nbytes >= nbytes]
         if fitting:
             return _idle.pop(min(fitting, key=lambda number: _idle[number].nbytes))
-    return np.empty(nbytes, np.uint8)
+    return np.empty(max(nbytes, HUGE_PAGES_FROM), np.uint8)
 
 
 def _give_back(buffer: np.ndarray) -> None:

@@ -103,13 +103,13 @@ def fma_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.V
     return builder.call(function, [a, b, c])
 
 
-def prefetch_ir(builder: ir.IRBuilder, address: ir.Value) -> None:
+def prefetch_ir(builder: ir.IRBuilder, address: ir.Value, write: bool = False) -> None:
     """Ask for the line at an address to be brought into the nearest cache."""
     number = ir.IntType(32)
     pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [pointer, number(0), number(3), number(1)])  # to read, keep, data
+    builder.call(function, [pointer, number(int(write)), number(3), number(1)])  # to read or write, keep, data
 
 
 def relu_ir(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
@@ -209,6 +209,22 @@ def record(typingctx: Any, dtype: Any, address: Any) -> Any:
         return builder.inttoptr(args[1], context.get_value_type(kind))
 
     return kind(dtype, types.intp), codegen
+
+
+def _prefetch(write: bool) -> Any:
+    @intrinsic
+    def prefetch(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            prefetch_ir(builder, args[0], write)
+            return context.get_dummy_value()
+
+        return types.void(types.intp), codegen
+
+    return prefetch
+
+
+# Bring the line at an address into cache, to be read or to be written; any address will do.
+prefetch_to_read, prefetch_to_write = _prefetch(False), _prefetch(True)
 
 
 @intrinsic
@@ -383,35 +399,79 @@ def odds(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
-def interleave_low(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return a0, b0, a1, b1, ... of the first halves."""
+def apart(typingctx: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
+    """Return every fourth element of four consecutive vectors, beginning with the first, second, third and fourth."""
+    n = w0.lanes
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return shuffle_ir(builder, *args, [n // 2 + n % 2 * a.lanes for n in range(a.lanes)])
+        if n < 8:
+            low, high = args[:2], args[2:]
+            firsts = [shuffle_ir(builder, *pair, list(range(k, 2 * n, 2))) for k in (0, 1) for pair in (low, high)]
+            evens, odds = firsts[:2], firsts[2:]
+            picks = [(evens, 0), (odds, 0), (evens, 1), (odds, 1)]
+            results = [shuffle_ir(builder, *pair, list(range(k, 2 * n, 2))) for pair, k in picks]
+        else:  # within quarters first, which is cheap, then one shuffle across
+            columns = _transpose_quarters(builder, args)
+            order = [n_th % (n // 4) * 4 + n_th // (n // 4) for n_th in range(n)]
+            results = [shuffle_ir(builder, column, column, order) for column in columns]
+        return context.make_tuple(builder, signature.return_type, results)
 
-    return a(a, a), codegen
+    return types.UniTuple(w0, 4)(w0, w0, w0, w0), codegen
 
 
 @intrinsic
-def interleave_high(typingctx: Any, a: Any, b: Any) -> Any:
-    """Return a0, b0, a1, b1, ... of the second halves."""
+def together(typingctx: Any, y0: Any, y1: Any, y2: Any, y3: Any) -> Any:
+    """Undo :func:`apart`."""
+    n = y0.lanes
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        half = a.lanes // 2
-        return shuffle_ir(builder, *args, [half + n // 2 + n % 2 * a.lanes for n in range(a.lanes)])
+        if n < 8:
+            half = [(m // 2 + m % 2 * n, n // 2 + m // 2 + m % 2 * n) for m in range(n)]
+            low, high = ([pair[k] for pair in half] for k in (0, 1))
+            evens = [shuffle_ir(builder, args[0], args[2], part) for part in (low, high)]
+            odds = [shuffle_ir(builder, args[1], args[3], part) for part in (low, high)]
+            results = [
+                shuffle_ir(builder, even, odd, part)
+                for even, odd in zip(evens, odds, strict=True)
+                for part in (low, high)
+            ]
+        else:
+            order = [k % 4 * (n // 4) + k // 4 for k in range(n)]
+            results = _transpose_quarters(builder, [shuffle_ir(builder, y, y, order) for y in args])
+        return context.make_tuple(builder, signature.return_type, results)
 
-    return a(a, a), codegen
+    return types.UniTuple(y0, 4)(y0, y0, y0, y0), codegen
 
 
-@intrinsic(prefer_literal=True)
-def shifted(typingctx: Any, a: Any, b: Any, count: Any) -> Any:
-    """Return lanes `count`, `count` + 1, ... of `a` followed by `b`, for a literal count."""
-    first = count.literal_value
+def _transpose_quarters(builder: ir.IRBuilder, rows: Any) -> list[ir.Value]:
+    """Transpose the 4x4 matrices that quarters of 128 bits of four float32 vectors are."""
+    n = rows[0].type.count
+
+    def pick(a: ir.Value, b: ir.Value, first: list[int], second: list[int]) -> ir.Value:
+        """Take two elements of each quarter of `a`, then two of `b`."""
+        lanes = [q + k for q in range(0, n, 4) for k in (*first, *(n + k for k in second))]
+        return shuffle_ir(builder, a, b, lanes)
+
+    even_low, even_high = pick(rows[0], rows[1], [0, 2], [0, 2]), pick(rows[2], rows[3], [0, 2], [0, 2])
+    odd_low, odd_high = pick(rows[0], rows[1], [1, 3], [1, 3]), pick(rows[2], rows[3], [1, 3], [1, 3])
+    return [
+        pick(even_low, even_high, [0, 2], [0, 2]),
+        pick(odd_low, odd_high, [0, 2], [0, 2]),
+        pick(even_low, even_high, [1, 3], [1, 3]),
+        pick(odd_low, odd_high, [1, 3], [1, 3]),
+    ]
+
+
+@intrinsic
+def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
+    """Drop the first lane, move the others down, and put a scalar into the last."""
+    n = vector.lanes
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return shuffle_ir(builder, args[0], args[1], list(range(first, first + a.lanes)))
+        first = builder.insert_element(args[0], args[1], ir.IntType(32)(0))
+        return shuffle_ir(builder, first, first, [*range(1, n), 0])
 
-    return a(a, a, count), codegen
+    return vector(vector, scalar), codegen
 
 
 @intrinsic

@@ -28,24 +28,24 @@ from numba import prange
 from . import jit, scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import (
+    apart,
     as_type,
-    evens,
     fma,
-    interleave_high,
-    interleave_low,
+    followed_by,
     item_bytes,
     lanes,
     load,
     load_between,
-    odds,
     peek,
     poke,
+    prefetch_to_read,
+    prefetch_to_write,
     record,
     relu,
-    shifted,
     splat,
     store,
     store_first,
+    together,
 )
 
 TILE = 4  # outputs along a side of a tile
@@ -59,7 +59,7 @@ TURNED = (5, 3, 4, 1, 2, 0)
 TURNED_FACTORS = (1.0, -9 / 4, -9 / 4, -4 / 9, -4 / 9, 1.0)
 
 DEPTH_BLOCK = 256  # terms added up in registers, as in direct convolution
-ROW_BLOCK = 32  # row tiles of U that meet all panels of V before the next ones
+ROW_BLOCK = 8  # row tiles of U that meet all panels of V before the next ones
 LINE = 64
 SERIAL_PRODUCTS = 1 << 17  # below this many multiply-adds a second thread costs more than it brings
 
@@ -79,12 +79,16 @@ class WinogradJob(NamedTuple):
     images: int
     tiles_y: int
     tiles_x: int
-    # transformed weights: for each place the packed rows of the original filters; read across if `turned`
+    # transformed weights, see `transform_weights`; read across if `turned`
     u: int
     u_place: int
+    u_block: int
     u_panel: int
+    u_depth: int
     filters: int
     turned: int
+    # panels of filters whose products are added up in registers (read across)
+    panels: int
     rows: int
     # rows of `u` within a panel (read across): full, last
     offsets: int
@@ -157,27 +161,6 @@ def _output_row(zero, factors, m0, m1, m2, m3, m4, m5):
     )
 
 
-@jit.inline
-def _apart(w0, w1, w2, w3):
-    """Return every fourth element of four consecutive vectors, beginning with the first, second, third, fourth."""
-    even_low, even_high = evens(w0, w1), evens(w2, w3)
-    odd_low, odd_high = odds(w0, w1), odds(w2, w3)
-    return evens(even_low, even_high), evens(odd_low, odd_high), odds(even_low, even_high), odds(odd_low, odd_high)
-
-
-@jit.inline
-def _together(y0, y1, y2, y3):
-    """Undo :func:`_apart`."""
-    even_low, even_high = interleave_low(y0, y2), interleave_high(y0, y2)
-    odd_low, odd_high = interleave_low(y1, y3), interleave_high(y1, y3)
-    return (
-        interleave_low(even_low, odd_low),
-        interleave_high(even_low, odd_low),
-        interleave_low(even_high, odd_high),
-        interleave_high(even_high, odd_high),
-    )
-
-
 # --- blocks of tiles ------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +227,14 @@ def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
             row5 = _row_address(job, corner, top + 5, 5 * line, zeros)
             for n in range(_PATCH_VECTORS):
                 at = n * vector
+                if at % LINE == 0:
+                    following = at + job.height * line
+                    prefetch_to_read(row0 + following)
+                    prefetch_to_read(row1 + following)
+                    prefetch_to_read(row2 + following)
+                    prefetch_to_read(row3 + following)
+                    prefetch_to_read(row4 + following)
+                    prefetch_to_read(row5 + following)
                 low = -left - n * width
                 high = job.width + low
                 if low <= 0 and high >= width:
@@ -266,15 +257,14 @@ def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
             to = row_v + peek(0, entry + 3 * word) * item
             for i in range(PATCH):
                 row = temporary + i * _PATCH_VECTORS * vector
-                d0, d1, d2, d3 = _apart(
+                d0, d1, d2, d3 = apart(
                     load(zero, row),
                     load(zero, row + vector),
                     load(zero, row + 2 * vector),
                     load(zero, row + 3 * vector),
                 )
-                following = load(zero, row + 4 * vector)
-                d4 = shifted(d0, following, 1)
-                d5 = shifted(d1, shifted(following, following, 1), 1)
+                d4 = followed_by(d0, peek(zero, row + 4 * vector))
+                d5 = followed_by(d1, peek(zero, row + 4 * vector + item))
                 t0, t1, t2, t3, t4, t5 = _input_row(zero, d0, d1, d2, d3, d4, d5)
                 places = job.v_places + i * PATCH * word
                 store(to + peek(0, places), t0)
@@ -313,48 +303,41 @@ def _multiply_along(zero, job, columns_end, pitch, rows, begin, end, u, v, m):
     """Multiply row tiles of U as they are packed with all panels of V, for one place."""
     item = item_bytes(zero)
     height = rows_of_tile()
-    for depth in range(0, job.channels, DEPTH_BLOCK):
-        length = min(DEPTH_BLOCK, job.channels - depth)
+    for depth in range(0, job.channels, job.u_depth):
+        length = min(job.u_depth, job.channels - depth)
         first = 1 if depth == 0 else 0
         for column in range(0, columns_end, columns_of_tile(zero)):
             for tile in range(begin, end):
                 row = tile * height
-                count = min(height, rows - row)
                 product(
-                    zero, count, u + (tile * job.u_panel + depth * count) * item,
-                    v + (depth * pitch + column) * item, pitch, length, m + (row * pitch + column) * item, pitch,
-                    first, 0, 0,
+                    zero, min(height, rows - row), u + tile * job.u_panel * item, v + (depth * pitch + column) * item,
+                    pitch, length, m + (row * pitch + column) * item, pitch, first, 0, 0,
                 )  # fmt: skip
+        u += job.u_block * item
 
 
 @jit.inline
 def _multiply_across(zero, job, columns_end, pitch, rows, begin, end, u, v, m):
-    """Multiply U transposed, read across its panels, with all panels of V, for one place."""
+    """Multiply U transposed, read across its panels of filters, with all panels of V, for one place."""
     item = item_bytes(zero)
     height = rows_of_tile()
-    columns = columns_of_tile(zero)
     whole = job.filters // height
-    block = DEPTH_BLOCK // height
-    for panel in range(0, whole, block):
-        times = min(block, whole - panel)
-        first = 1 if panel == 0 else 0
-        for column in range(0, columns_end, columns):
-            for tile in range(begin, end):
-                row = tile * height
-                strided_product(
-                    zero, min(height, rows - row), u + (panel * job.u_panel + row * height) * item, job.offsets, 1, height,
-                    job.u_panel, times, height * height, v + (panel * height * pitch + column) * item, pitch,
-                    m + (row * pitch + column) * item, pitch, first,
-                )  # fmt: skip
     left = job.filters - whole * height
-    if left > 0:
-        first = 1 if whole == 0 else 0
-        for column in range(0, columns_end, columns):
+    for panel in range(0, max(whole, 1), job.panels):
+        times = min(job.panels, whole - panel)
+        first = 1 if panel == 0 else 0
+        last = panel + times == whole
+        for column in range(0, columns_end, columns_of_tile(zero)):
             for tile in range(begin, end):
                 row = tile * height
+                block = row // job.u_depth
+                here = row - block * job.u_depth
+                u_block = u + block * job.u_block * item
                 strided_product(
-                    zero, min(height, rows - row), u + (whole * job.u_panel + row * left) * item,
-                    job.offsets + height * 8, 1, left, 0, 1, 0, v + (whole * height * pitch + column) * item, pitch,
+                    zero, min(height, rows - row), u_block + (panel * job.u_panel + here * height) * item, job.offsets,
+                    1, height, job.u_panel, times, height * height,
+                    u_block + (whole * job.u_panel + here * left) * item, job.offsets + height * 8, left if last else 0,
+                    v + (panel * height * pitch + column) * item, pitch,
                     m + (row * pitch + column) * item, pitch, first,
                 )  # fmt: skip
 
@@ -401,7 +384,10 @@ def _transform_outputs(zero, job, table, groups, pitch, begin, end, m, temporary
                 y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
                 if job.relu != 0:
                     y0, y1, y2, y3 = relu(y0), relu(y1), relu(y2), relu(y3)
-                w0, w1, w2, w3 = _together(y0, y1, y2, y3)
+                w0, w1, w2, w3 = together(y0, y1, y2, y3)
+                following = to + job.out_height * job.out_width * item
+                for n in range(0, TILE * vector, LINE):
+                    prefetch_to_write(following + n)
                 if columns == 4 * width:
                     store(to, w0)
                     store(to + vector, w1)
@@ -539,7 +525,9 @@ class TransformJob(NamedTuple):
     matrix: int
     u: int
     u_place: int
+    u_block: int
     u_panel: int
+    u_depth: int
 
 
 TRANSFORM_JOB = jit.record_type(TransformJob)
@@ -547,7 +535,7 @@ TRANSFORM_JOB = jit.record_type(TransformJob)
 
 @jit.share
 def transform_weights_share(t, threads, zero, address):
-    """Write G g G^T of some row tiles of filters: (place, row tile, channel, row), contiguous but for `u_place`."""
+    """Write G g G^T of some row tiles of filters."""
     job = record(TRANSFORM_JOB, address)
     item = item_bytes(zero)
     height = rows_of_tile()
@@ -558,7 +546,9 @@ def transform_weights_share(t, threads, zero, address):
         for channel in range(job.channels):
             for i in range(rows):
                 g = job.weight + ((row + i) * job.channels + channel) * 9 * item
-                to = job.u + (tile * job.u_panel + channel * rows + i) * item
+                block = channel // job.u_depth
+                here = block * job.u_block + tile * job.u_panel + (channel - block * job.u_depth) * rows + i
+                to = job.u + here * item
                 for y in range(PATCH):
                     f0 = peek(zero, job.matrix + 3 * y * item)
                     f1 = peek(zero, job.matrix + (3 * y + 1) * item)
@@ -612,31 +602,50 @@ def place_size(elements: int, dtype: np.dtype) -> int:
     return (_ceil_div(elements, line) + 1 | 1) * line
 
 
-def _panel_size(elements: int, dtype: np.dtype) -> int:
-    line = LINE // dtype.itemsize
-    return (_ceil_div(elements, line) | 1) * line
-
-
 def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+class Layout(NamedTuple):
+    """How transformed weights lie in memory, in elements.
+
+    For each place, for each block of `depth` channels, for each panel of filters (a row tile), for each channel, the
+    numbers of the panel's filters. What is read one after the other lies so, and panels lie an odd number of cache
+    lines apart, for the input gradient takes a few numbers of each panel.
+    """
+
+    depth: int
+    panel: int
+    block: int
+    place: int
+
+
+def layout_of(filters: int, channels: int, dtype: np.dtype) -> Layout:
+    """Return the layout of the transformed weights of so many filters and channels."""
+    height, line = tile_rows(), LINE // dtype.itemsize
+    even = _ceil_div(channels, _ceil_div(channels, DEPTH_BLOCK))
+    depth = _ceil_div(even, height) * height  # whole row tiles of the input gradient
+    panel = (_ceil_div(depth * height, line) | 1) * line
+    block = _ceil_div(filters, height) * panel
+    return Layout(depth, panel, block, place_size(_ceil_div(channels, depth) * block, dtype))
+
+
 def transform_weights(weight: np.ndarray) -> np.ndarray:
-    """Transform (K, C, 3, 3) kernels; returns (36, panels of filters, padded) in the layout of the products."""
+    """Transform (K, C, 3, 3) kernels; returns (36, elements of a place), see :class:`Layout`."""
     k, c, _, _ = weight.shape
-    panel = _panel_size(c * tile_rows(), weight.dtype)
-    place = place_size(panel * _ceil_div(k, tile_rows()), weight.dtype)
-    u = np.empty((PLACES, place), weight.dtype)
+    layout = layout_of(k, c, weight.dtype)
+    u = np.empty((PLACES, layout.place), weight.dtype)
     matrix = _kernel_matrix(weight.dtype)
-    job = TransformJob(weight.ctypes.data, k, c, matrix.ctypes.data, u.ctypes.data, place, panel)
+    job = TransformJob(
+        weight.ctypes.data, k, c, matrix.ctypes.data, u.ctypes.data, layout.place, layout.block, layout.panel,
+        layout.depth,
+    )  # fmt: skip
     threads = jit.get_num_threads() if k * c > 1024 else 1
     jit.run(transform_weights_share, transform_weights_parallel, weight.dtype.type(0), jit.record_of(job), threads)
     return u
 
 
-# Below this many blocks of tiles a thread, threads share V and M and split each phase instead.
-FUSED_BLOCKS = 4
-SCRATCH_BYTES = 1 << 20  # V and M of one thread's block should fit the cache that a core has to itself
+FUSED_TILES = 32  # tiles in a block, about: more would push V and M out of the cache that a core has to itself
 SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
 
 
@@ -651,14 +660,13 @@ class Schedule(NamedTuple):
 def schedule(tiles: int, depth: int, rows: int, dtype: np.dtype, threads: int) -> Schedule:
     """Choose the blocks for so many tiles and channels in and out."""
     columns = tile_columns(dtype)
-    panels = -(-tiles // columns)
-    panel_bytes = PLACES * (depth + rows) * columns * dtype.itemsize
-    if panels >= FUSED_BLOCKS * threads or threads == 1:
-        own = -(-panels // threads)
-        block = min(own, max(1, SCRATCH_BYTES // panel_bytes))
-        return Schedule(True, -(-own // -(-own // block)) * columns, threads)
-    block = min(panels, max(1, SHARED_BYTES // panel_bytes))
-    return Schedule(False, -(-panels // -(-panels // block)) * columns, threads)
+    panels = _ceil_div(tiles, columns)
+    own = _ceil_div(panels, threads)
+    if threads == 1 or own * threads < 1.25 * panels:
+        block = min(own, _ceil_div(FUSED_TILES, columns))
+        return Schedule(True, _ceil_div(own, _ceil_div(own, block)) * columns, threads)
+    block = min(panels, max(1, SHARED_BYTES // (PLACES * (depth + rows) * columns * dtype.itemsize)))
+    return Schedule(False, _ceil_div(panels, _ceil_div(panels, block)) * columns, threads)
 
 
 def convolve(
@@ -696,22 +704,24 @@ def convolve(
     out_height, out_width = out.shape[2:]
     depth, rows = (filters, channels) if turned else (channels, filters)
     zero, item = x.dtype.type(0), x.itemsize
-    tiles_y, tiles_x = -(-out_height // TILE), -(-out_width // TILE)
+    tiles_y, tiles_x = _ceil_div(out_height, TILE), _ceil_div(out_width, TILE)
     tiles = images * tiles_y * tiles_x
     small = tiles * PLACES * depth * rows <= SERIAL_PRODUCTS
     fused, block, threads = schedule(tiles, depth, rows, x.dtype, 1 if small else jit.get_num_threads())
     pitch = block if fused else block + jit.lanes(x.dtype)
     v_place, m_place = place_size(depth * pitch, x.dtype), place_size(rows * pitch, x.dtype)
-    own = -(-(64 * LINE + block * _GROUP_FIELDS * 8) // LINE) * LINE
+    own = _ceil_div(64 * LINE + block * _GROUP_FIELDS * 8, LINE) * LINE
     both = PLACES * (v_place + m_place) * item
     each = own + both if fused else own
+    layout = layout_of(filters, channels, x.dtype)
     offsets = _row_offsets(filters, tile_rows())
     v_places, m_places = _places(turned, v_place * item), _places(turned, m_place * item)
     with scratch.borrow(threads * each if fused else threads * each + both) as memory:
         job = WinogradJob(
             x.ctypes.data + group * depth * height * width * item, x.shape[1] * height * width, depth, height, width,
             *padding, images, tiles_y, tiles_x,
-            u.ctypes.data, u.shape[1], _panel_size(channels * tile_rows(), x.dtype), filters, int(turned), rows,
+            u.ctypes.data, layout.place, layout.block, layout.panel, layout.depth, filters, int(turned),
+            _panels_at_once(filters), rows,
             offsets.ctypes.data, v_places.ctypes.data, m_places.ctypes.data,
             _output_factors(x.dtype, turned).ctypes.data,
             0 if bias is None else bias.ctypes.data + group * rows * item, int(relu),
@@ -726,6 +736,13 @@ def convolve(
             jit.run(input_share, input_parallel, zero, part, threads)
             jit.run(product_share, product_parallel, zero, part, threads)
             jit.run(output_share, output_parallel, zero, part, threads)
+
+
+def _panels_at_once(filters: int) -> int:
+    """Even blocks of about :data:`DEPTH_BLOCK` filters, in whole panels."""
+    height = tile_rows()
+    whole = filters // height
+    return max(1, _ceil_div(whole, _ceil_div(whole * height, DEPTH_BLOCK + height))) if whole else 1
 
 
 @functools.lru_cache(maxsize=256)

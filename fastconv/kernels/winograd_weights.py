@@ -171,7 +171,7 @@ def sum_share(t, threads, zero, address):
         panel -= place * job.panels
         strided_product(
             zero, min(height, job.channels - channel), job.v + (place * job.v_place + channel * job.pitch) * item,
-            job.offsets, 1, job.end_tile - job.first_tile, 0, 1, 0,
+            job.offsets, 1, job.end_tile - job.first_tile, 0, 1, 0, 0, 0, 0,
             job.e + (place * job.e_place + panel * job.pitch * columns) * item, columns,
             job.sums + (place * job.sums_place + channel * job.sums_row + panel * columns) * item, job.sums_row, first,
         )  # fmt: skip
