@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 SHORTEST_SAMPLE = 1e-3  # seconds; shorter calls are repeated within a sample
+SETTLE = 0.02  # seconds; OpenMP workers were seen to spin for 10 ms after their last region
 LONG_CALL = 1.0  # seconds; a longer call is timed once, the second, since a first one may compile
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # relative L2; only tells a right kernel from a wrong one
 
@@ -54,8 +55,10 @@ class WrongResultError(AssertionError):
     """A contestant computed something else than its rival."""
 
 
-def run(case: Case, repeat: int) -> Row:
+def run(case: Case, repeat: int, settle: float = SETTLE) -> Row:
     """Time the contestants in turn, `repeat` rounds, after comparing their results.
+
+    Before each sample the contestant is called once untimed, and again until `settle` seconds have passed.
 
     Raises
     ------
@@ -69,7 +72,10 @@ def run(case: Case, repeat: int) -> Row:
     for _ in range(repeat):
         for name, contestant in racing.items():
             # Untimed: until then the threads of the one before may still spin, and this one's sleep.
+            ready = time.perf_counter() + settle
             contestant.call()
+            while time.perf_counter() < ready:
+                contestant.call()
             calls = 1 if contestant.rest else max(1, math.ceil(SHORTEST_SAMPLE / trials[name]))
             samples[name].append(_timed(contestant, calls))
     return Row(case.name, case.flops, {name: statistics.median(times) for name, times in samples.items()})

@@ -23,7 +23,7 @@ import numpy as np
 import fastconv
 
 from . import contestants, machine, shapes
-from .contest import Call, Case, Contestant, Row, geometric_mean, run
+from .contest import SETTLE, Call, Case, Contestant, Row, geometric_mean, run
 from .contestants import ONNX, OURS, TORCH_NCHW, TORCH_NHWC, Data
 from .peak import multiply_adds
 from .shapes import Layer
@@ -37,6 +37,7 @@ class Settings:
 
     threads: int
     repeat: int
+    settle: float
     algorithm: str
     peers: tuple[str, ...]
     tiny: bool
@@ -237,7 +238,7 @@ GROUPS = {
 def measure(name: str, settings: Settings) -> Iterator[Row]:
     """Time a group's cases in this process, one after the other."""
     for case in GROUPS[name].cases(settings):
-        yield run(case, settings.repeat)
+        yield run(case, settings.repeat, settings.settle)
 
 
 def measure_in_child(name: str, settings: Settings) -> list[Row]:
@@ -325,6 +326,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the groups and stop")
     parser.add_argument("--threads", type=int, default=fastconv.get_num_threads(), help="threads of every library")
     parser.add_argument("--repeat", type=int, default=9, help="timed samples of each contestant (default: %(default)s)")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=SETTLE,
+        help="seconds of untimed calls before each sample, at least one call (default: %(default)s)",
+    )
     parser.add_argument("--algorithm", default="auto", help="fastconv's algorithm (default: %(default)s)")
     parser.add_argument("--no-peers", action="store_true", help="time fastconv alone")
     parser.add_argument("--processes", type=int, help="processes to time a peer in, its best counting")
@@ -356,7 +363,9 @@ def main() -> int:
     for fact, value in machine.describe().items():
         print(f"{fact}: {value}")
     peers = () if arguments.no_peers else _installed((*TORCH, ONNX))
-    settings = Settings(arguments.threads, arguments.repeat, arguments.algorithm, peers, arguments.tiny)
+    settings = Settings(
+        arguments.threads, arguments.repeat, arguments.settle, arguments.algorithm, peers, arguments.tiny
+    )
     passed = [show(name, settings, arguments.processes) for name in arguments.only]
     return 0 if arguments.tiny or all(passed) else 1
 
