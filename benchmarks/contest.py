@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 SHORTEST_SAMPLE = 1e-3  # seconds; shorter calls are repeated within a sample
-SETTLE = 0.02  # seconds; OpenMP workers were seen to spin for 10 ms after their last region
+SETTLE = 0.1  # seconds; workers of other libraries were seen to spin for up to 50 ms after their last region
 LONG_CALL = 1.0  # seconds; a longer call is timed once, the second, since a first one may compile
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # relative L2; only tells a right kernel from a wrong one
 
