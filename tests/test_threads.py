@@ -74,7 +74,7 @@ class TestNumber:
 
 
 SETUP = """
-import os, sys, threading, traceback
+import os, signal, sys, threading, traceback
 import numpy as np
 import fastconv
 from fastconv.kernels import jit
@@ -96,6 +96,7 @@ def check():
 def check_in_fork():
     child = os.fork()
     if not child:
+        signal.alarm(60)  # rather than hang
         try:
             check()
             os._exit(0)
@@ -126,6 +127,11 @@ def call_from_eight_threads(times, meanwhile=lambda: None):
         each.join()
     if errors:
         raise errors[0]
+
+def in_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
 """
 SCENARIOS = {
     "eight callers, the first calls of all": "call_from_eight_threads(10)",
@@ -133,6 +139,8 @@ SCENARIOS = {
     "a fork after a call": "check(); check_in_fork(); check()",
     "a fork of a fork's child": "check()\nif not os.fork():\n    check_in_fork(); check(); os._exit(0)\n"
     "assert os.wait()[1] == 0",
+    "a fork from another thread": "check(); in_thread(check_in_fork); check()",
+    "a fork after a first call from another thread": "in_thread(check); check_in_fork(); check()",
     "forks and then eight callers": "check(); check_in_fork(); call_from_eight_threads(5); check_in_fork()",
     "eight callers in a fork": "check()\nif not os.fork():\n    call_from_eight_threads(5); os._exit(0)\n"
     "assert os.wait()[1] == 0",

@@ -234,9 +234,7 @@ def record_of(fields: tuple) -> np.ndarray:
 
 # --- threads --------------------------------------------------------------------------------------------------------
 
-_layer_lock = threading.Lock()
 _num_threads = int(numba.config.NUMBA_NUM_THREADS)
-_forked = False
 
 
 def get_num_threads() -> int:
@@ -268,7 +266,6 @@ def set_num_threads(n: int) -> None:
     _num_threads = int(n)
 
 
-@functools.cache
 def _preload_tbb() -> None:
     """Load the tbb wheel's library where Numba's threading layer will look for it.
 
@@ -282,22 +279,75 @@ def _preload_tbb() -> None:
                 ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
 
 
+class _Regions:
+    """Parallel regions under way in this process: forks wait for their end, and nobody enters while one waits.
+
+    A child inherits one thread, and whatever lock of the layer the others held, for ever. TBB's workers are
+    joined before a fork if they are idle and the thread that started them forks; GNU OpenMP ends a child of a
+    process that has used it.
+    """
+
+    def __init__(self) -> None:
+        self.serial = False  # whether this is a child that cannot use the layer that it inherited
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._forks = 0
+        self._launcher: int | None = None
+
+    @contextlib.contextmanager
+    def enter(self, layer: str) -> Iterator[None]:
+        """Hold a region, of which all layers but TBB take only one at a time (workqueue ends the process on two)."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forks and (layer == "tbb" or not self._under_way))
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def launch(self) -> str:
+        """Start Numba's threading layer, and return its name."""
+        with self._changed:
+            if self._launcher is None:
+                self._launcher = threading.get_ident()
+                _preload_tbb()
+                numba_parallel._launch_threads()
+        return numba.threading_layer()
+
+    def before_fork(self) -> None:
+        self._changed.acquire()
+        self._forks += 1
+        self._changed.wait_for(lambda: not self._under_way)
+
+    def after_fork_in_parent(self) -> None:
+        self._forks -= 1
+        self._changed.notify_all()
+        self._changed.release()
+
+    def after_fork_in_child(self) -> None:
+        launched = self._launcher is not None
+        joined = launched and numba.threading_layer() != "omp" and self._launcher == threading.get_ident()
+        self._changed = threading.Condition()
+        self._forks = 0
+        self.serial = launched and (self.serial or not joined)
+
+
+_regions = _Regions()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_regions.before_fork,
+        after_in_parent=_regions.after_fork_in_parent,
+        after_in_child=_regions.after_fork_in_child,
+    )
+
+
 @functools.cache
 def threading_layer() -> str:
     """Start Numba's threading layer if need be, and return its name: "tbb", "omp" or "workqueue"."""
-    _preload_tbb()
-    numba_parallel._launch_threads()
-    return numba.threading_layer()
-
-
-def _after_fork_in_child() -> None:
-    global _forked, _layer_lock
-    _forked = True
-    _layer_lock = threading.Lock()  # the parent's may have been held
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    return _regions.launch()
 
 
 @contextlib.contextmanager
@@ -330,15 +380,11 @@ def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: i
         share(0, 1, zero, address)
         return
     layer = threading_layer()
-    if _forked and layer == "omp":  # GNU OpenMP ends the process when a forked child starts a region
+    if _regions.serial:
         for t in range(threads):
             share(t, threads, zero, address)
         return
-    if layer == "tbb":
-        with _thread_mask(threads):
-            parallel(threads, zero, address)
-        return
-    with _layer_lock, _thread_mask(threads):  # workqueue ends the process when two threads enter at once
+    with _regions.enter(layer), _thread_mask(threads):
         parallel(threads, zero, address)
 
 
