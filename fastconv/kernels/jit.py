@@ -222,7 +222,7 @@ def parallel(function: Callable[..., Any]) -> Any:
     return _cached(numba.njit(parallel=True, **OPTIONS)(function))
 
 
-def record_type(fields: type[tuple]) -> np.dtype:
+def record_type(fields: Any) -> np.dtype:
     """Structured dtype of a NamedTuple of integers, as compiled code sees the record that `job` is the address of."""
     return np.dtype([(name, np.intp) for name in fields._fields])
 
@@ -230,6 +230,18 @@ def record_type(fields: type[tuple]) -> np.dtype:
 def record_of(fields: tuple) -> np.ndarray:
     """Return the memory of such a record."""
     return np.array(fields, np.intp)
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return the address of an array's first element, several times faster than ``array.ctypes.data``.
+
+    It is the first field of NumPy's array object, after the header of every Python object: part of the binary
+    interface that all extension modules are compiled against.
+    """
+    return _pointer_at(id(array) + object.__basicsize__).value or 0
+
+
+_pointer_at = ctypes.c_void_p.from_address
 
 
 # --- threads --------------------------------------------------------------------------------------------------------
@@ -375,7 +387,7 @@ def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: i
     threads : int
         How many parts the work has.
     """
-    address = job.ctypes.data
+    address = address_of(job)
     if threads == 1:
         share(0, 1, zero, address)
         return
