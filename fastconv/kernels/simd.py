@@ -383,7 +383,7 @@ def evens(typingctx: Any, a: Any, b: Any) -> Any:
     """Return lanes 0, 2, 4, ... of `a` followed by `b`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return shuffle_ir(builder, *args, list(range(0, 2 * a.lanes, 2)))
+        return shuffle_ir(builder, args[0], args[1], list(range(0, 2 * a.lanes, 2)))
 
     return a(a, a), codegen
 
@@ -393,7 +393,7 @@ def odds(typingctx: Any, a: Any, b: Any) -> Any:
     """Return lanes 1, 3, 5, ... of `a` followed by `b`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return shuffle_ir(builder, *args, list(range(1, 2 * a.lanes, 2)))
+        return shuffle_ir(builder, args[0], args[1], list(range(1, 2 * a.lanes, 2)))
 
     return a(a, a), codegen
 
@@ -406,10 +406,10 @@ def apart(typingctx: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if n < 8:
             low, high = args[:2], args[2:]
-            firsts = [shuffle_ir(builder, *pair, list(range(k, 2 * n, 2))) for k in (0, 1) for pair in (low, high)]
+            firsts = [shuffle_ir(builder, a, b, list(range(k, 2 * n, 2))) for k in (0, 1) for a, b in (low, high)]
             evens, odds = firsts[:2], firsts[2:]
             picks = [(evens, 0), (odds, 0), (evens, 1), (odds, 1)]
-            results = [shuffle_ir(builder, *pair, list(range(k, 2 * n, 2))) for pair, k in picks]
+            results = [shuffle_ir(builder, a, b, list(range(k, 2 * n, 2))) for (a, b), k in picks]
         else:  # within quarters first, which is cheap, then one shuffle across
             columns = _transpose_quarters(builder, args)
             order = [n_th % (n // 4) * 4 + n_th // (n // 4) for n_th in range(n)]
