@@ -19,6 +19,7 @@ EXPERIMENT = {
     "min_scale": WIDTH,  # no coarser scales
     "loss": "gatys",
     "beta": 500,
+    "total_variation": 0,
     "learning_rate": 1,
     "betas": (0.9, 0.999),
     "clip": False,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import LAYERS
-from fastconv.style import Step, memory, stylize
+from fastconv.style import Options, Step, memory, stylize
 from fastconv.style import run as runner
 from fastconv.style.scales import Scale
 from fastconv.weights import VGGWeights, converted
@@ -80,7 +80,7 @@ def test_the_path_goes_to_stdout_and_everything_else_to_stderr(style, folder, ca
         assert image.size == (48, 32)
         settings = json.loads(image.text["fastconv"])
     assert settings["weights"]["sha256"] == "cd" * 32
-    assert settings["beta"] == 100
+    assert settings["beta"] == Options().beta
 
 
 def test_json_tells_settings_and_losses(style, capsys):
@@ -148,7 +148,7 @@ def test_help_shows_the_defaults_of_the_function(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert cli.main(["style", "--help"]) == 0
     shown = capsys.readouterr().out
-    for line in ("size; WxH stretches (default: 512)", "(default: 100.0)", "(default: relu4_2)"):
+    for line in ("size; WxH stretches (default: 512)", f"(default: {Options().beta})", "(default: relu4_2)"):
         assert line.split("; ")[-1] in shown
 
 
