@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -9,7 +10,7 @@ import numba
 import numpy as np
 
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import direct, winograd, winograd_weights
+from fastconv.kernels import direct, jit, winograd, winograd_weights
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -107,20 +108,15 @@ class _Direct:
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
     ) -> None:
-        x, out = _as_one_row(geometry, x, out)
-        grid = direct.Grid(*out.shape[2:], *geometry.stride, 0, out.shape[3], 1)
-        filters = geometry.k // geometry.groups
-        direct.gather(x, packing[0], _forward_taps(geometry), filters, geometry.groups, grid, bias, relu, out)
+        plan = _forward_plan(geometry, out.dtype, jit.get_num_threads())
+        if plan is not None:
+            direct.gather(plan, x, packing[0], bias, relu, out)
 
     def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
-        grad_output, out = _as_one_row(geometry, grad_output, out)
-        channels = geometry.c // geometry.groups
-        (sh, sw), (height, width) = geometry.stride, out.shape[2:]
-        phases = _input_grad_taps(geometry)
-        for ((y, x), taps), packed in zip(phases.items(), packing, strict=True):
-            rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
-            grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
-            direct.gather(grad_output, packed, taps, channels, geometry.groups, grid, None, False, out)
+        plans = _input_grad_plans(geometry, out.dtype, jit.get_num_threads())
+        for plan, packed in zip(plans, packing, strict=True):
+            if plan is not None:
+                direct.gather(plan, grad_output, packed, None, False, out)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
         g = geometry
@@ -173,11 +169,33 @@ def _input_grad_taps(g: ConvGeometry) -> dict[tuple[int, int], direct.Taps]:
     return direct.input_grad_taps(g.c // g.groups, g.k // g.groups, kernel, g.stride, g.padding, g.dilation)
 
 
-def _as_one_row(g: ConvGeometry, *images: Array) -> tuple[Array, ...]:
-    """Return images of a convolution that never looks beside a pixel as images of one row, which have no edges."""
+@lru_cache(maxsize=1024)
+def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> direct.Plan | None:
+    x, out = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
+    grid = direct.Grid(*out, *g.stride, 0, out[1], 1)
+    filters = g.k // g.groups
+    plane = out[0] * out[1]
+    return direct.plan((g.n, g.c, *x), dtype, _forward_taps(g), filters, g.groups, grid, plane, threads)
+
+
+@lru_cache(maxsize=1024)
+def _input_grad_plans(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> list[direct.Plan | None]:
+    (height, width), grad = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
+    (sh, sw), channels = g.stride, g.c // g.groups
+    plans = []
+    for (y, x), taps in _input_grad_taps(g).items():
+        rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
+        grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
+        shape = (g.n, g.k, *grad)
+        plans.append(direct.plan(shape, dtype, taps, channels, g.groups, grid, height * width, threads))
+    return plans
+
+
+def _planes(g: ConvGeometry, plane: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of planes, as one row if the convolution never looks beside a pixel: a row has no edges."""
     if g.r == g.s == 1 and g.stride == (1, 1) and not any(g.padding):
-        return tuple(image.reshape(*image.shape[:2], 1, -1) for image in images)
-    return images
+        return 1, plane[0] * plane[1]
+    return plane
 
 
 ALGORITHMS: dict[str, Algorithm] = {

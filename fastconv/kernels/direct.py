@@ -29,7 +29,7 @@ from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, reco
 DEPTH_BLOCK = 256
 B_BLOCK_BYTES = 256 << 10  # half a small L2 cache
 A_BLOCK_BYTES = 128 << 10
-SERIAL_PRODUCTS = 1 << 17  # below this many multiply-adds a second thread costs more than it brings
+SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
 class GatherJob(NamedTuple):
@@ -194,10 +194,22 @@ def _pack_panel(zero, job, group, table, begin, end, panel):
         _pack_inside(zero, job, x0 + (y * job.width + x) * item, begin, end, panel)
         return
     rows = job.taps + job.depth * word
+    columns_of_taps = rows + job.depth * word
+    if runs == 1:
+        length = peek(0, run + 3 * word)
+        for p in range(begin, end):
+            row = y + peek(0, rows + p * word)
+            if row >= 0 and row < job.height:
+                source = x0 + (peek(0, job.taps + p * word) + row * job.width) * item
+                _pack_run(zero, job, source, x + peek(0, columns_of_taps + p * word), length, panel)
+            else:
+                _pack_zeros(zero, columns, panel)
+            panel += columns * item
+        return
     for p in range(begin, end):
         plane = peek(0, job.taps + p * word)
         row = peek(0, rows + p * word)
-        column = peek(0, rows + (job.depth + p) * word)
+        column = peek(0, columns_of_taps + p * word)
         run = table + _HEAD * word
         at = panel
         for _ in range(runs):
@@ -208,11 +220,17 @@ def _pack_panel(zero, job, group, table, begin, end, panel):
                 source = job.x + (group * job.x_group + image + plane + y * job.width) * item
                 _pack_run(zero, job, source, peek(0, run + word) + column, length, at)
             else:
-                for n in range(0, length, lanes(zero)):
-                    store(at + n * item, splat(zero))
+                _pack_zeros(zero, length, at)
             at += length * item
             run += _RUN_FIELDS * word
         panel += columns * item
+
+
+@jit.inline
+def _pack_zeros(zero, length, panel):
+    """Write zeros for a run of a tap outside the picture."""
+    for n in range(0, length, lanes(zero)):
+        store(panel + n * item_bytes(zero), splat(zero))
 
 
 @jit.inline
@@ -491,57 +509,111 @@ class Grid:
     out_x: int
 
 
-def gather(
-    x: np.ndarray, packed: np.ndarray, taps: Taps, rows: int, groups: int, grid: Grid,
-    bias: np.ndarray | None, relu: bool, out: np.ndarray,
-) -> None:  # fmt: skip
-    """Compute one implicit matrix product.
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All of a :class:`GatherJob` but its addresses, for one shape of input: made once, used by every call.
+
+    Attributes
+    ----------
+    job : array of intp
+        The record, with 0 for addresses; the output's is its offset in bytes.
+    threads, scratch_bytes : int
+        Parts of the work; scratch of all of them together.
+    table : array
+        What the record's `taps` points to.
+    """
+
+    job: np.ndarray
+    threads: int
+    scratch_bytes: int
+    table: np.ndarray
+
+
+def plan(
+    x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, rows: int, groups: int, grid: Grid,
+    out_plane: int, max_threads: int,
+) -> Plan | None:  # fmt: skip
+    """Plan one implicit matrix product.
 
     Parameters
     ----------
-    x : (N, groups * channels, H, W) array
-    packed : array of :func:`pack`
+    x_shape : (int, int, int, int)
+        (N, groups * channels, H, W).
+    dtype : dtype
     taps : Taps
     rows : int
         Output channels a group.
     groups : int
     grid : Grid
+    out_plane : int
+        Elements in a plane of the output.
+    max_threads : int
+
+    Returns
+    -------
+    Plan or None
+        None if there is nothing to compute.
+    """
+    images, channels, height, width = x_shape
+    columns, tile_height = tile_columns(dtype), tile_rows()
+    units = groups * _ceil_div(images * grid.height * grid.width, columns)
+    if not units:
+        return None
+    tiles = _ceil_div(rows, tile_height)
+    threads = max_threads if units * columns * rows * taps.depth > SERIAL_PRODUCTS else 1
+    row_parts = _split(units, tiles, threads)
+    depth_block = _depth_block(taps.depth)
+    panel_bytes = depth_block * columns * dtype.itemsize
+    own = _ceil_div(units, threads // row_parts)
+    panel_block = max(1, min(own, B_BLOCK_BYTES // panel_bytes))
+    panel_block = _ceil_div(own, _ceil_div(own, panel_block))
+    tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * dtype.itemsize))
+    table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
+    each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
+    each = (_ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
+    table, extremes = _tap_table(taps, height, width)
+    job = GatherJob(
+        0, channels * height * width, channels // groups * height * width, height, width,
+        table.ctypes.data, taps.depth, *extremes,
+        images, grid.height, grid.width, grid.stride_y, grid.stride_x,
+        0, rows * taps.depth, rows, groups, 0, 0,
+        grid.out_offset * dtype.itemsize, groups * rows * out_plane, rows * out_plane, out_plane,
+        grid.out_y, grid.out_x,
+        depth_block, panel_block, tile_block, row_parts, 0, each,
+    )  # fmt: skip
+    return Plan(jit.record_of(job), threads, threads * each, table)
+
+
+_X, _A, _BIAS, _RELU, _OUT, _SCRATCH = (
+    GatherJob._fields.index(name) for name in ("x", "a", "bias", "relu", "out", "scratch")
+)
+
+
+def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
+    """Compute a planned product.
+
+    Parameters
+    ----------
+    plan : Plan
+    x : (N, groups * channels, H, W) array
+    packed : array of :func:`pack`
     bias : (groups * rows,) array or None
     relu : bool
     out : (N, groups * rows, ...) array
     """
-    images, channels, height, width = x.shape
-    out_plane = out.shape[2] * out.shape[3]
-    depth_block = _depth_block(taps.depth)
-    columns, tile_height = tile_columns(x.dtype), tile_rows()
-    units = groups * _ceil_div(images * grid.height * grid.width, columns)
-    if not units or not rows:
-        return
-    tiles = _ceil_div(rows, tile_height)
-    threads = jit.get_num_threads()
-    if units * columns * rows * taps.depth <= SERIAL_PRODUCTS:
-        threads = 1
-    row_parts = _split(units, tiles, threads)
-    panel_bytes = depth_block * columns * x.itemsize
-    own = _ceil_div(units, threads // row_parts)
-    panel_block = max(1, min(own, B_BLOCK_BYTES // panel_bytes))
-    panel_block = _ceil_div(own, _ceil_div(own, panel_block))
-    tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * x.itemsize))
-    table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
-    scratch_bytes = (tile_height + 1) * columns * x.itemsize + panel_block * (table_bytes + panel_bytes)
-    scratch_bytes = _ceil_div(scratch_bytes, scratch.ALIGNMENT) * scratch.ALIGNMENT + scratch.ALIGNMENT
-    table, extremes = _tap_table(taps, height, width)
-    with scratch.borrow(threads * scratch_bytes) as memory:
-        job = GatherJob(
-            x.ctypes.data, channels * height * width, channels // groups * height * width, height, width,
-            table.ctypes.data, taps.depth, *extremes,
-            images, grid.height, grid.width, grid.stride_y, grid.stride_x,
-            packed.ctypes.data, rows * taps.depth, rows, groups, 0 if bias is None else bias.ctypes.data, int(relu),
-            out.ctypes.data + grid.out_offset * out.itemsize, groups * rows * out_plane, rows * out_plane, out_plane,
-            grid.out_y, grid.out_x,
-            depth_block, panel_block, tile_block, row_parts, memory, scratch_bytes,
-        )  # fmt: skip
-        jit.run(gather_share, gather_parallel, x.dtype.type(0), jit.record_of(job), threads)
+    job = plan.job.copy()
+    job[_X] = jit.address_of(x)
+    job[_A] = jit.address_of(packed)
+    if bias is not None:
+        job[_BIAS] = jit.address_of(bias)
+    job[_RELU] = relu
+    job[_OUT] += jit.address_of(out)
+    with scratch.borrow(plan.scratch_bytes) as memory:
+        job[_SCRATCH] = memory
+        jit.run(gather_share, gather_parallel, ZEROS[x.dtype], job, plan.threads)
+
+
+ZEROS = {np.dtype(kind): kind(0) for kind in (np.float32, np.float64)}
 
 
 def _tap_table(taps: Taps, height: int, width: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:

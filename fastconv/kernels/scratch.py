@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
 
 import numpy as np
+
+from .jit import address_of
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
@@ -26,26 +26,38 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-@contextlib.contextmanager
-def borrow(nbytes: int) -> Iterator[int]:
-    """Yield the address of at least `nbytes` bytes that nobody else uses meanwhile; what they hold is undefined."""
-    buffer = _take(nbytes + ALIGNMENT)
-    try:
-        yield -(-buffer.ctypes.data // ALIGNMENT) * ALIGNMENT
-    finally:
-        _give_back(buffer)
+class borrow:
+    """Context manager: the address of at least `nbytes` bytes that nobody else uses meanwhile.
+
+    What they hold is undefined.
+    """
+
+    __slots__ = ("_buffer", "_nbytes")
+
+    def __init__(self, nbytes: int):
+        self._nbytes = nbytes
+
+    def __enter__(self) -> int:
+        self._buffer = _take(self._nbytes + ALIGNMENT)
+        return -(-address_of(self._buffer) // ALIGNMENT) * ALIGNMENT
+
+    def __exit__(self, *exception: object) -> None:
+        _give_back(self._buffer)
 
 
 def _take(nbytes: int) -> np.ndarray:
     with _lock:
-        fitting = [number for number, buffer in enumerate(_idle) if buffer.nbytes >= nbytes]
-        if fitting:
-            return _idle.pop(min(fitting, key=lambda number: _idle[number].nbytes))
+        best = None
+        for number, buffer in enumerate(_idle):
+            if buffer.size >= nbytes and (best is None or buffer.size < _idle[best].size):
+                best = number
+        if best is not None:
+            return _idle.pop(best)
     return np.empty(max(nbytes, HUGE_PAGES_FROM), np.uint8)
 
 
 def _give_back(buffer: np.ndarray) -> None:
     with _lock:
         _idle.append(buffer)
-        while sum(each.nbytes for each in _idle) > KEEP_BYTES:
+        while len(_idle) > 1 and sum(each.size for each in _idle) > KEEP_BYTES:
             _idle.pop(0)  # the one that has waited longest

@@ -173,7 +173,7 @@ def store(typingctx: Any, address: Any, vector: Any) -> Any:
 
 @intrinsic
 def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) -> Any:
-    """Load lanes `first` to `end` - 1; the others are zero, and their memory is not touched."""
+    """Load lanes `first` to `end` - 1 (both of 32 bits); the others are zero, and their memory is not touched."""
     vector = Vector(zero)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -183,9 +183,6 @@ def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) 
         lane = ir.Constant(numbers, list(range(kind.count)))
 
         def bound(value: Any) -> Any:
-            low, high = ir.IntType(64)(0), ir.IntType(64)(kind.count)
-            value = builder.select(builder.icmp_signed("<", value, low), low, value)
-            value = builder.select(builder.icmp_signed(">", value, high), high, value)
             return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
 
         inside = builder.and_(builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end)))
