@@ -371,7 +371,8 @@ def test_time_left_goes_by_pixels_and_leaves_out_first_steps():
     assert clock.seconds_left == 0
 
 
-def test_a_terminal_has_one_line_that_renews_itself(clock):
+def test_a_terminal_has_one_line_that_renews_itself(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     stream = Stream(terminal=True)
     progress = runner.Progress(PLAN, stream)
     for number in (1, 2, 3):
@@ -381,7 +382,14 @@ def test_a_terminal_has_one_line_that_renews_itself(clock):
     assert stream.text.count("\r") == 3
     assert stream.text.count("\n") == 1
     assert stream.text.endswith("\n")
-    assert "scale 2/2 (40 px)  step 3/3  loss 1.5 (content 0.5, style 1)  0.50 s/step" in stream.text
+    assert "40 px (2/2), step 3/3: 0.2 s left, 0.50 s/step, loss 1.5 (content 0.5, style 1)" in stream.text
+
+
+def test_a_line_is_cut_to_a_narrow_terminal(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Stream(terminal=True)
+    runner.Progress(PLAN, stream).update(step(40, 1, 0.5))
+    assert stream.text == "\r40 px (2/2), step 1\x1b[K"
 
 
 def test_elsewhere_there_is_a_plain_line_every_ten_seconds(clock):

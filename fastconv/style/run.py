@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -211,8 +212,12 @@ class Progress:
     def _write(self) -> None:
         if self._pending is None:
             return
-        # "\x1b[K" clears what a longer line left behind.
-        self._stream.write(f"\r{self._pending}\x1b[K" if self._terminal else f"{self._pending}\n")
+        if self._terminal:
+            # A line that wraps could not be renewed. "\x1b[K" clears what a longer one left behind.
+            width = shutil.get_terminal_size().columns - 1
+            self._stream.write(f"\r{self._pending[:width]}\x1b[K")
+        else:
+            self._stream.write(f"{self._pending}\n")
         self._stream.flush()
         self._written = time.monotonic()
         self._pending = None
@@ -220,10 +225,10 @@ class Progress:
     def _line(self, step: Step) -> str:
         position = [scale.long_side for scale in self._plan].index(step.scale) + 1
         left = self._clock.seconds_left
+        remaining = "" if left is None else f"{format_seconds(left)} left, "
         return (
-            f"scale {position}/{len(self._plan)} ({step.scale} px)  step {step.step}/{step.steps}  "
-            f"loss {step.loss:.4g} (content {step.content:.4g}, style {step.style:.4g})  "
-            f"{step.seconds:.2f} s/step" + ("" if left is None else f"  {format_seconds(left)} left")
+            f"{step.scale} px ({position}/{len(self._plan)}), step {step.step}/{step.steps}: {remaining}"
+            f"{step.seconds:.2f} s/step, loss {step.loss:.4g} (content {step.content:.3g}, style {step.style:.3g})"
         )
 
 
