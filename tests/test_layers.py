@@ -24,9 +24,7 @@ LAYERS = {
     "max pool overlapping, padded": lambda: MaxPool2d(3, 2, padding=1, ceil_mode=True),
     "max pool dilated": lambda: MaxPool2d((2, 3), 1, dilation=(2, 1)),
     "average pool": lambda: AvgPool2d(2),
-    "average pool overlapping, padded": lambda: AvgPool2d(
-        3, 2, padding=1, ceil_mode=True, count_include_pad=False
-    ),
+    "average pool overlapping, padded": lambda: AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False),
     "average pool, own divisor": lambda: AvgPool2d(2, divisor_override=3),
     "sequence": lambda: Sequential(
         Conv2d(4, 5, 3, padding=1, seed=1, dtype=np.float64),

@@ -42,9 +42,7 @@ def test_gram_matrix_is_the_mean_product_of_channels(rng):
 
 def test_gram_matrix_does_not_depend_on_the_size_of_a_repeated_picture(rng):
     features = rng.normal(size=(1, 4, 3, 5))
-    np.testing.assert_allclose(
-        gram_matrix(np.tile(features, (1, 1, 2, 3))), gram_matrix(features), rtol=1e-13
-    )
+    np.testing.assert_allclose(gram_matrix(np.tile(features, (1, 1, 2, 3))), gram_matrix(features), rtol=1e-13)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -80,9 +78,7 @@ def test_style_loss_is_the_formula(rng, normalization):
 def test_total_variation_is_the_mean_squared_step_to_the_next_pixel():
     image = np.array([[[[0.0, 1.0, 3.0], [2.0, 2.0, 7.0]]]])
     to_the_right, down = 1 + 4 + 0 + 25, 4 + 1 + 16
-    assert TotalVariation(weight=2.0).forward(image) == pytest.approx(
-        2 * (to_the_right + down) / 6, rel=1e-14
-    )
+    assert TotalVariation(weight=2.0).forward(image) == pytest.approx(2 * (to_the_right + down) / 6, rel=1e-14)
 
 
 def losses(rng, normalization):
@@ -133,9 +129,7 @@ def test_gradients_agree_with_pytorch(rng):
 
     ours = [ContentLoss(target), StyleLoss(gram_matrix(other), weight=100), TotalVariation(weight=5)]
     assert sum(loss.forward(f) for loss in ours) == pytest.approx(total.item(), rel=1e-13)
-    np.testing.assert_allclose(
-        sum(loss.backward() for loss in ours), f_torch.grad.numpy(), rtol=1e-10, atol=1e-14
-    )
+    np.testing.assert_allclose(sum(loss.backward() for loss in ours), f_torch.grad.numpy(), rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["content", "style", "total variation"])
@@ -158,9 +152,7 @@ def test_float32_stays_float32_and_is_summed_in_float64(name):
     assert isinstance(value, float)
     assert gradient.dtype == np.float32
     assert np.linalg.norm(gradient - exact_gradient) <= 1e-3 * np.linalg.norm(exact_gradient)
-    if (
-        name == "style"
-    ):  # the Gram matrix itself is float32, and the difference of two close ones loses digits
+    if name == "style":  # the Gram matrix itself is float32, and the difference of two close ones loses digits
         assert value == pytest.approx(exact, rel=1e-3)
     else:
         assert value == pytest.approx(exact, rel=1e-7)

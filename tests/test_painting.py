@@ -88,7 +88,5 @@ def test_strokes_have_texture_at_every_scale(painting):
 
 @pytest.mark.parametrize("size", [(15, 40), (40, 15), (0, 0)])
 def test_too_small(size):
-    with pytest.raises(
-        ValueError, match=f"height and width are {size[0]} and {size[1]}; expected at least 16"
-    ):
+    with pytest.raises(ValueError, match=f"height and width are {size[0]} and {size[1]}; expected at least 16"):
         paint(*size)

@@ -89,15 +89,11 @@ def composite_gradient(network, image, content, style):
     names = [*STYLE_LAYERS, CONTENT_LAYER]
     targets = network.forward(style, STYLE_LAYERS, needs_gradient=False)
     losses = {name: StyleLoss(gram_matrix(targets[name]), weight=20.0) for name in STYLE_LAYERS}
-    losses[CONTENT_LAYER] = ContentLoss(
-        network.forward(content, [CONTENT_LAYER], needs_gradient=False)[CONTENT_LAYER]
-    )
+    losses[CONTENT_LAYER] = ContentLoss(network.forward(content, [CONTENT_LAYER], needs_gradient=False)[CONTENT_LAYER])
     smoothness = TotalVariation(weight=1e-3)
     features = network.forward(image, names)
     total = sum(loss.forward(features[name]) for name, loss in losses.items()) + smoothness.forward(image)
-    gradient = (
-        network.backward({name: loss.backward for name, loss in losses.items()}) + smoothness.backward()
-    )
+    gradient = network.backward({name: loss.backward for name, loss in losses.items()}) + smoothness.backward()
     return total, gradient
 
 
@@ -283,9 +279,7 @@ def test_backward_needs_a_forward_that_allows_it(thin):
     ("size", "name", "smallest"), [((1, 9), "pool1", 2), ((15, 16), "relu5_1", 16), ((40, 31), "pool5", 32)]
 )
 def test_too_small_pictures_are_refused(thin, size, name, smallest):
-    with pytest.raises(
-        ValueError, match=f"at least {smallest} rows and columns to reach {name}, got {size[0]} x"
-    ):
+    with pytest.raises(ValueError, match=f"at least {smallest} rows and columns to reach {name}, got {size[0]} x"):
         VGG19(thin).forward(np.zeros((1, 3, *size)), [name])
 
 
@@ -341,17 +335,11 @@ def test_backward_says_what_is_wrong(thin):
 
 def test_wrong_weights_are_refused(thin):
     weight, bias = thin["conv1_2"]
-    with pytest.raises(
-        ValueError, match="layers\\['conv1_2'\\] must have a weight of shape \\(K, 5, 3, 3\\)"
-    ):
+    with pytest.raises(ValueError, match="layers\\['conv1_2'\\] must have a weight of shape \\(K, 5, 3, 3\\)"):
         VGG19({**thin, "conv1_2": (weight[:, :3], bias)})
-    with pytest.raises(
-        ValueError, match="layers\\['conv1_2'\\] must have a weight of shape \\(K, 5, 3, 3\\)"
-    ):
+    with pytest.raises(ValueError, match="layers\\['conv1_2'\\] must have a weight of shape \\(K, 5, 3, 3\\)"):
         VGG19({**thin, "conv1_2": (weight.transpose(2, 3, 1, 0), bias)})
-    with pytest.raises(
-        ValueError, match="layers\\['conv1_2'\\] must have a bias of shape \\(5,\\), got \\(4,\\)"
-    ):
+    with pytest.raises(ValueError, match="layers\\['conv1_2'\\] must have a bias of shape \\(5,\\), got \\(4,\\)"):
         VGG19({**thin, "conv1_2": (weight, bias[:4])})
     with pytest.raises(ValueError, match="pooling must be one of max, average, got 'median'"):
         VGG19(thin, pooling="median")

@@ -203,8 +203,7 @@ class VGG19(Differentiable):
         array = gradient() if callable(gradient) else gradient
         if array.shape != record.output_shape:
             raise ValueError(
-                f"gradients[{record.name!r}] must have its features' shape {record.output_shape}, "
-                f"got {array.shape}"
+                f"gradients[{record.name!r}] must have its features' shape {record.output_shape}, got {array.shape}"
             )
         if array.dtype != self.dtype:
             raise TypeError(f"gradients[{record.name!r}] must be {self.dtype}, got {array.dtype}")
@@ -287,11 +286,8 @@ def _check_weights(layers: Mapping[str, tuple[Array, Array]]) -> None:
         weight, bias = layers[name]
         if weight.ndim != 4 or weight.shape[1:] != (channels or weight.shape[1], 3, 3):
             raise ValueError(
-                f"layers[{name!r}] must have a weight of shape (K, {channels or 'C'}, 3, 3), "
-                f"got {weight.shape}"
+                f"layers[{name!r}] must have a weight of shape (K, {channels or 'C'}, 3, 3), got {weight.shape}"
             )
         if bias.shape != weight.shape[:1]:
-            raise ValueError(
-                f"layers[{name!r}] must have a bias of shape {weight.shape[:1]}, got {bias.shape}"
-            )
+            raise ValueError(f"layers[{name!r}] must have a bias of shape {weight.shape[:1]}, got {bias.shape}")
         channels = weight.shape[0]

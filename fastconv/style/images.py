@@ -144,22 +144,16 @@ def load(source: PictureLike, *, name: str = "picture") -> Picture:
         _check_is_picture_file(path)
         with _pillow_errors(str(path)), Image.open(path) as image:
             return _from_pillow(image, str(path))
-    raise TypeError(
-        f"{name} is of type {type(source).__name__}; expected a path, a PIL image or an (H, W, 3) array"
-    )
+    raise TypeError(f"{name} is of type {type(source).__name__}; expected a path, a PIL image or an (H, W, 3) array")
 
 
 def _from_array(array: np.ndarray, name: str) -> Picture:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or array.size == 0:
-        raise ImageError(
-            f"{name} has shape {array.shape}; expected (H, W), (H, W, 3) or (H, W, 4), not empty"
-        )
+        raise ImageError(f"{name} has shape {array.shape}; expected (H, W), (H, W, 3) or (H, W, 4), not empty")
     if array.dtype.kind == "f":
         _check_range(array, name)
     elif array.dtype not in (np.uint8, np.uint16):
-        raise ImageError(
-            f"{name} has dtype {array.dtype}; expected uint8, uint16, or floating point from 0 to 255"
-        )
+        raise ImageError(f"{name} has dtype {array.dtype}; expected uint8, uint16, or floating point from 0 to 255")
     values = array.astype(np.float32)
     if array.dtype == np.uint16:
         values /= SIXTEEN_TO_EIGHT_BITS
@@ -288,9 +282,7 @@ def demo_photograph() -> Path:
         )
     path = Path(package.submodule_search_locations[0]) / "data" / "coffee.png"
     if not path.is_file():
-        raise ImageError(
-            f"{path} is missing; install scikit-image again: pip install --force-reinstall scikit-image"
-        )
+        raise ImageError(f"{path} is missing; install scikit-image again: pip install --force-reinstall scikit-image")
     return path
 
 
@@ -398,18 +390,14 @@ def check_output(
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise OutputError(
-            f"{path}: the folder {path.parent} cannot be written to: {error.strerror}"
-        ) from error
+        raise OutputError(f"{path}: the folder {path.parent} cannot be written to: {error.strerror}") from error
     return path
 
 
 def _format_of(path: Path) -> str:
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise OutputError(
-            f"{path} has the extension {path.suffix or '(none)'}; expected one of {', '.join(FORMATS)}"
-        )
+        raise OutputError(f"{path} has the extension {path.suffix or '(none)'}; expected one of {', '.join(FORMATS)}")
     return kind
 
 

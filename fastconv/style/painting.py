@@ -130,9 +130,7 @@ def _sky(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Layer:
     clouds = np.clip(3.2 * _stripes(stream + 0.032, 0.1) - 2, 0, 1) * np.exp(-(((y - 0.47) / 0.16) ** 2))
     colour = _mix(colour, _ramp(("vermilion", "orange", "yellow"), 1.3 * bands), clouds)
     rings = _stripes(distance - SUN_RADIUS + 0.0145, 0.058)
-    halo = _ramp(
-        ("vermilion", "orange", "yellow", "cream"), 0.55 + 0.6 * rings - 3.6 * (distance - SUN_RADIUS)
-    )
+    halo = _ramp(("vermilion", "orange", "yellow", "cream"), 0.55 + 0.6 * rings - 3.6 * (distance - SUN_RADIUS))
     colour = _mix(colour, halo, 3 * np.exp(-((distance / 0.17) ** 4)) * (0.15 + 0.85 * rings))
     return _mix(colour, _ramp(("cream",), distance), (SUN_RADIUS - distance) / 0.01), stream
 
