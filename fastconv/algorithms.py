@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numba
 import numpy as np
 
+from fastconv import costs
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import direct, jit, winograd, winograd_weights
+from fastconv.kernels import direct, jit, winograd, winograd_weight_grad
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -29,8 +30,11 @@ class Algorithm(Protocol):
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         """Return why this can't compute a convolution, or None if it can."""
 
-    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
-        """Return `weight` as "forward" or "input_grad" wants it. The sizes of the images do not matter."""
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
+        """Return `weight` as "forward" or "input_grad" wants it.
+
+        With `keep` for calls with images of any size; else for one call with this geometry.
+        """
 
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
@@ -55,7 +59,7 @@ class _Reference:
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         return None
 
-    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
         return (weight,)
 
     def forward(
@@ -93,7 +97,7 @@ class _Direct:
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         return _not_compiled()
 
-    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
         k, channels, r, s = weight.shape
         filters = k // geometry.groups
         group = filters * channels * r * s
@@ -124,9 +128,12 @@ class _Direct:
 
 
 class _Winograd:
-    """`fastconv.kernels.winograd` as an `Algorithm`."""
+    """`fastconv.kernels.winograd` with tiles of one size as an `Algorithm`."""
 
     one_packing = True
+
+    def __init__(self, tile: int):
+        self._tile = tile
 
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         g = geometry
@@ -136,28 +143,44 @@ class _Winograd:
             return f"it needs stride 1, got {g.stride}"
         if g.dilation != (1, 1):
             return f"it needs dilation 1, got {g.dilation}"
-        return _not_compiled()
+        if pass_ == "weight_grad" and self._tile != 4:
+            return "its weight gradient is that of 'winograd'"
+        return None
 
-    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass) -> Packing:
-        return tuple(winograd.transform_weights(part) for part in np.split(weight, geometry.groups))
+    def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
+        parts = np.split(weight, geometry.groups) if geometry.groups > 1 else [weight]
+        if not keep and costs.worth_transforming_on_the_way(geometry, weight.itemsize, self._tile):
+            return tuple(parts)
+        return tuple(winograd.transform_weights(part, self._tile) for part in parts)
 
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
     ) -> None:
-        g = geometry
-        filters, channels, padding = g.k // g.groups, g.c // g.groups, (g.padding[0], g.padding[2])
+        fresh = packing[0].ndim == 4
+        plan = _winograd_plan(geometry, out.dtype, self._tile, jit.get_num_threads(), turned=False, fresh=fresh)
         for group, u in enumerate(packing):
-            winograd.convolve(x, u, filters, channels, False, padding, bias, relu, out, group)
+            winograd.convolve(plan, x, u, bias, relu, out, group)
 
     def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
-        g = geometry
-        filters, channels, padding = g.k // g.groups, g.c // g.groups, (2 - g.padding[0], 2 - g.padding[2])
+        fresh = packing[0].ndim == 4
+        plan = _winograd_plan(geometry, out.dtype, self._tile, jit.get_num_threads(), turned=True, fresh=fresh)
         for group, u in enumerate(packing):
-            winograd.convolve(grad_output, u, filters, channels, True, padding, None, False, out, group)
+            winograd.convolve(plan, grad_output, u, None, False, out, group)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
         g = geometry
-        winograd_weights.weight_grad(grad_output, x, (g.padding[0], g.padding[2]), g.groups, out)
+        winograd_weight_grad.weight_grad(grad_output, x, (g.padding[0], g.padding[2]), g.groups, out)
+
+
+@lru_cache(maxsize=1024)
+def _winograd_plan(
+    g: ConvGeometry, dtype: np.dtype[Any], tile: int, threads: int, *, turned: bool, fresh: bool
+) -> winograd.Plan:
+    x, out, padding = g.input_shape, g.output_shape, (g.padding[0], g.padding[2])
+    if turned:
+        x, out, padding = out, x, (2 - padding[0], 2 - padding[1])
+    filters, channels = g.k // g.groups, g.c // g.groups
+    return winograd.plan(x, out, filters, channels, padding, dtype, tile, threads, turned=turned, fresh=fresh)
 
 
 def _forward_taps(g: ConvGeometry) -> direct.Taps:
@@ -202,17 +225,16 @@ ALGORITHMS: dict[str, Algorithm] = {
     "loops": _Reference(loops),
     "im2col": _Reference(im2col),
     "direct": _Direct(),
-    "winograd": _Winograd(),
+    "winograd": _Winograd(4),
+    "winograd2": _Winograd(2),
 }
-PLANNED = ("winograd2",)
 
 
-def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
-    """Return the name of the algorithm that "auto" stands for. It never times anything."""
-    g = geometry
+def choose(geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, *, packed: bool) -> str:
+    """Return the name of the algorithm that "auto" stands for: the one that `costs` reckons to be the fastest.
+
+    It never times anything. `packed` says whether the weights are kept in packed form from call to call.
+    """
     if numba.config.DISABLE_JIT:
         return "im2col"
-    enough = min(g.c, g.k) // g.groups >= 16 and g.n * g.out_h * g.out_w >= 64
-    if enough and ALGORITHMS["winograd"].why_not(g, pass_) is None:
-        return "winograd"
-    return "direct"
+    return costs.cheapest(geometry, dtype, pass_, packed, jit.get_num_threads())

@@ -210,15 +210,14 @@ def is_relu(activation: str | None) -> bool:
     raise ValueError(f'activation must be None or "relu", got {_show(activation)}')
 
 
-def algorithm_name(value: str, available: Sequence[str], planned: Sequence[str]) -> str:
+def algorithm_name(value: str, available: Sequence[str]) -> str:
     """Return `value`, "auto" or the name of an algorithm that is there."""
     if not isinstance(value, str):
         raise TypeError(f"algorithm must be a str, got {_show(value)}")
     if value == "auto" or value in available:
         return value
     known = ", ".join(repr(name) for name in ("auto", *available))
-    why = "is not built yet" if value in planned else "is unknown"
-    raise ValueError(f"algorithm {value!r} {why}; expected one of {known}")
+    raise ValueError(f"algorithm {value!r} is unknown; expected one of {known}")
 
 
 def divisor(value: int | None) -> int | None:

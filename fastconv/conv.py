@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
-from fastconv.algorithms import ALGORITHMS, PLANNED, Packing, Pass, choose
+from fastconv.algorithms import ALGORITHMS, Packing, Pass, choose
 from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
 from fastconv.engines import engine
 
@@ -19,10 +19,10 @@ from fastconv.engines import engine
 _Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
 
 
-def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass) -> str:
+def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool) -> str:
     """Return the algorithm that runs: the named one, if it can, or the one that "auto" stands for."""
     if name == "auto":
-        return choose(geometry, dtype, pass_)
+        return choose(geometry, dtype, pass_, packed=packed)
     if why_not := ALGORITHMS[name].why_not(geometry, pass_):
         raise ValueError(f"algorithm {name!r} can't do this convolution: {why_not}")
     return name
@@ -32,7 +32,7 @@ def _pack_now(weight: Array) -> _Packer:
     """Return a packer that keeps nothing."""
 
     def pack(algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
-        return ALGORITHMS[algorithm].pack(checks.prepared(weight), geometry, pass_)
+        return ALGORITHMS[algorithm].pack(checks.prepared(weight), geometry, pass_, keep=False)
 
     return pack
 
@@ -97,7 +97,7 @@ def conv2d(
     bias = checks.bias_array(bias, weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
     name = _algorithm_name(algorithm)
-    return _forward(x, weight, bias, numbers, checks.is_relu(activation), name, _pack_now(weight), out)
+    return _forward(x, weight, bias, numbers, checks.is_relu(activation), name, _pack_now(weight), False, out)
 
 
 def _forward(
@@ -108,12 +108,13 @@ def _forward(
     relu: bool,
     algorithm: str,
     packer: _Packer,
+    packed: bool,
     out: Array | None,
 ) -> Array:
     geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
     shape = geometry.output_shape[4 - x.ndim :]
     result = checks.result_array(out, shape, x.dtype, x=x, weight=weight, bias=bias)
-    name = _resolved(algorithm, geometry, result.dtype, "forward")
+    name = _resolved(algorithm, geometry, result.dtype, "forward", packed)
     target = result.reshape(geometry.output_shape)
     if geometry.c == 0:
         target[...] = 0 if bias is None else bias[:, np.newaxis, np.newaxis]
@@ -169,7 +170,7 @@ def conv2d_input_grad(
     grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
     name = _algorithm_name(algorithm)
-    return _input_grad(grad_output, weight, input_shape, numbers, name, _pack_now(weight), out)
+    return _input_grad(grad_output, weight, input_shape, numbers, name, _pack_now(weight), False, out)
 
 
 def _input_grad(
@@ -179,13 +180,14 @@ def _input_grad(
     numbers: ConvNumbers,
     algorithm: str,
     packer: _Packer,
+    packed: bool,
     out: Array | None,
 ) -> Array:
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
     geometry = checks.conv_geometry(shape, weight.shape, numbers, x_name="input_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
-    name = _resolved(algorithm, geometry, result.dtype, "input_grad")
+    name = _resolved(algorithm, geometry, result.dtype, "input_grad", packed)
     if result.size:
         ALGORITHMS[name].input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
@@ -238,7 +240,7 @@ def conv2d_weight_grad(
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     name = _algorithm_name(algorithm)
     result = checks.result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
-    name = _resolved(name, geometry, result.dtype, "weight_grad")
+    name = _resolved(name, geometry, result.dtype, "weight_grad", packed=False)
     if geometry.n == 0:
         result[...] = 0
     elif result.size:
@@ -395,12 +397,12 @@ class PackedConv2d:
     def forward(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return the convolution of `x`; see `conv2d`."""
         x, weight = checks.float_arrays(x=x, weight=self._weight)
-        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, self._pack_once, out)
+        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, self._pack_once, True, out)
 
     def input_grad(self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None) -> Array:
         """Return the gradient by the input; see `conv2d_input_grad`."""
         grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=self._weight)
-        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, self._pack_once, out)
+        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, self._pack_once, True, out)
 
     @property
     def nbytes(self) -> int:
@@ -433,7 +435,7 @@ class PackedConv2d:
             with self._lock:
                 packing = self._packings.get(key)
                 if packing is None:
-                    packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_)
+                    packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_, keep=True)
                     self._packings[key] = packing
         return packing
 
@@ -462,4 +464,4 @@ def _frozen_copy(array: Array) -> Array:
 
 
 def _algorithm_name(value: str) -> str:
-    return checks.algorithm_name(value, tuple(ALGORITHMS), PLANNED)
+    return checks.algorithm_name(value, tuple(ALGORITHMS))

@@ -396,6 +396,19 @@ def odds(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def interleaved(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... as two vectors."""
+    n = a.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        order = [m // 2 + m % 2 * n for m in range(2 * n)]
+        halves = [shuffle_ir(builder, *args, part) for part in (order[:n], order[n:])]
+        return context.make_tuple(builder, signature.return_type, halves)
+
+    return types.UniTuple(a, 2)(a, a), codegen
+
+
+@intrinsic
 def apart(typingctx: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
     """Return every fourth element of four consecutive vectors, beginning with the first, second, third and fourth."""
     n = w0.lanes

@@ -20,8 +20,10 @@ from numba import prange
 from . import jit, layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import as_type, fma, item_bytes, lanes, load, record, splat, store
-from .winograd import LINE, PATCH, PLACES, TILE, A, B, describe_block, place_size, transform_inputs
+from .winograd import place_size
+from .winograd_transforms import GROUP_FIELDS, LINE, TEMPORARY_BYTES, A, B, describe_block, transform_inputs
 
+TILE, PATCH, PLACES = 4, 6, 36
 BLOCK = 256  # tiles summed in registers in one go
 SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block
 
@@ -37,6 +39,7 @@ class WeightGradJob(NamedTuple):
     width: int
     top: int
     left: int
+    tile: int
     images: int
     tiles_y: int
     tiles_x: int
@@ -146,7 +149,7 @@ def transform_share(t, threads, zero, address):
     """Transform a block's inputs for some channels, and its output gradients for some panels and tiles."""
     job = record(WEIGHT_GRAD_JOB, address)
     own = job.scratch + t * job.scratch_bytes
-    table = own + 64 * LINE
+    table = own + TEMPORARY_BYTES
     groups = describe_block(zero, job, job.first_tile, job.end_tile, table)
     begin, end = job.channels * t // threads, job.channels * (t + 1) // threads
     transform_inputs(zero, job, table, groups, job.pitch, begin, end, job.v, own)
@@ -277,7 +280,7 @@ def _weight_grad_of_group(
     row = (panels | 1) * columns
     v_place, e_place = place_size(channels * pitch, x.dtype), place_size(panels * pitch * columns, x.dtype)
     sums_place = place_size(channels * row, x.dtype)
-    own = -(-(64 * LINE + block * 5 * 8) // LINE) * LINE
+    own = -(-(TEMPORARY_BYTES + block * GROUP_FIELDS * 8) // LINE) * LINE
     sizes = (
         images * panels * p * q * columns,
         PLACES * v_place,
@@ -296,7 +299,7 @@ def _weight_grad_of_group(
         )  # fmt: skip
         job = WeightGradJob(
             x.ctypes.data + group * channels * height * width * item, all_channels * height * width, channels, height,
-            width, *padding, images, tiles_y, tiles_x, _places(v_place * item).ctypes.data,
+            width, *padding, TILE, images, tiles_y, tiles_x, _places(v_place * item).ctypes.data,
             transposed, panels * p * q * columns, p, q, panels,
             0, tiles, pitch, _row_offsets(pitch, tile_rows()).ctypes.data, v, v_place, e, e_place,
             sums, sums_place, row, result, each, own,

@@ -1,0 +1,122 @@
+"""What the algorithms cost: the model by which "auto" chooses, without timing anything.
+
+A cost is a number of cycles: those of the arithmetic, shared among the threads, or those of moving what does not fit
+the cache, whichever takes longer. The arithmetic is counted as the kernels do it, with their tiles and with what tiles
+waste at edges; the few constants are measured (``docs/kernels.md`` says how) and only their ratios matter. They come
+from one machine, but machines of other vector widths are like it in units of vectors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from fastconv.checks import ConvGeometry
+from fastconv.kernels import jit
+from fastconv.kernels.microkernel import tile_columns, tile_rows, tile_vectors
+
+Pass = Literal["forward", "input_grad", "weight_grad"]
+
+PRODUCT_EFFICIENCY = 0.9  # of two multiply-adds a cycle
+FEWEST_CYCLES = 4.0  # a step of a small row tile: the latency of a multiply-add
+PACK_INSIDE, PACK_EDGE = 3.0, 12.0  # gathering a tap of a panel: within the picture, across rows or edges
+PACK_WEIGHT = 2.0  # a weight
+COPY_ELEMENT = 2.0  # padding or transposing an element
+TRANSFORM_INPUT = {4: 240.0, 2: 110.0}  # a vector of patches
+TRANSFORM_OUTPUT = {4: 220.0, 2: 100.0}  # a vector of tiles
+TRANSFORM_KERNEL = {4: 20.0, 2: 12.0}  # a 3x3 kernel
+CALL = 15000.0  # planning and starting a phase, of which Winograd has three
+BYTES_PER_CYCLE = 5.0  # from memory, all threads together
+CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
+FRESH_BYTES = 4 << 20  # transformed weights of more than this are better never stored
+SHARED_BYTES = 32 << 20  # ... if the transformed pictures are no more than this
+
+
+def cheapest(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, threads: int) -> str:
+    """Return the name of the algorithm with the lowest cost."""
+    estimates = {"direct": direct(g, dtype, pass_, packed, threads)}
+    if (g.r, g.s, g.stride, g.dilation) == (3, 3, (1, 1), (1, 1)):
+        for name, tile in {"winograd": 4, "winograd2": 2}.items():
+            if pass_ != "weight_grad" or tile == 4:
+                estimates[name] = winograd(g, dtype, pass_, packed, threads, tile)
+    return min(estimates, key=lambda name: estimates[name])
+
+
+def direct(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, threads: int) -> float:
+    """Return the cost of the direct method."""
+    filters, channels, kernel = g.k // g.groups, g.c // g.groups, g.r * g.s
+    weights = g.k * channels * kernel
+    if pass_ == "weight_grad":
+        positions = g.n * g.out_h * g.out_w
+        steps = positions * _panels(filters, dtype) * g.groups
+        copies = COPY_ELEMENT * (g.n * g.c * g.h * g.w + g.n * g.k * g.out_h * g.out_w + 2 * weights)
+        return (steps * _step(channels * kernel) + copies) / threads
+    if pass_ == "forward":
+        rows, depth, positions, width = filters, channels * kernel, g.n * g.out_h * g.out_w, g.out_w
+    else:
+        phases = g.stride[0] * g.stride[1]
+        rows, depth, positions, width = channels, filters * kernel / phases, g.n * g.h * g.w, g.w / g.stride[1]
+    inside = kernel == 1 or width >= 4 * tile_columns(dtype)
+    packing = PACK_INSIDE if inside else PACK_EDGE
+    cycles = g.groups * _panels(positions, dtype) * depth * (_step(rows) + packing)
+    if not packed:
+        cycles += PACK_WEIGHT * weights
+    return _slower(cycles / threads, weights * dtype.itemsize)
+
+
+def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, threads: int, tile: int) -> float:
+    """Return the cost of Winograd's method with tiles of `tile` outputs a side."""
+    filters, channels = g.k // g.groups, g.c // g.groups
+    depth, rows, (height, width) = channels, filters, (g.out_h, g.out_w)
+    if pass_ == "input_grad":
+        depth, rows, (height, width) = filters, channels, (g.h, g.w)
+    places = (tile + 2) ** 2
+    tiles_y, tiles_x = -(-height // tile), -(-width // tile)
+    tiles = g.n * tiles_y * tiles_x
+    vectors = g.n * tiles_y * -(-tiles_x // jit.lanes(dtype))
+    if pass_ == "weight_grad":
+        products = places * tiles * _panels(filters, dtype) * _step(channels)
+    else:
+        products = places * _panels(tiles, dtype) * depth * _step(rows)
+    transforms = vectors * (depth * TRANSFORM_INPUT[tile] + rows * TRANSFORM_OUTPUT[tile])
+    cycles = g.groups * (products + transforms) + CALL
+    kernels = g.groups * filters * channels
+    transformed = kernels * places * dtype.itemsize
+    if pass_ == "weight_grad":
+        return _slower(cycles / threads, 2 * transformed)
+    if not packed:
+        cycles += kernels * TRANSFORM_KERNEL[tile]
+        if worth_transforming_on_the_way(g, dtype.itemsize, tile):
+            transformed = kernels * 9 * dtype.itemsize
+        else:
+            transformed *= 3  # written, which reads it first, and read
+    return _slower(cycles / threads, transformed)
+
+
+def worth_transforming_on_the_way(g: ConvGeometry, item: int, tile: int) -> bool:
+    """Return whether weights for one call had better be transformed a few rows at a time than all beforehand."""
+    places = (tile + 2) ** 2
+    tiles = g.n * -(-max(g.out_h, g.h) // tile) * -(-max(g.out_w, g.w) // tile)
+    weights = places * (g.k // g.groups) * (g.c // g.groups) * item
+    pictures = places * (g.k + g.c) // g.groups * tiles * item
+    return weights > FRESH_BYTES and pictures <= SHARED_BYTES
+
+
+def _panels(columns: float, dtype: np.dtype[Any]) -> int:
+    return -(-int(columns) // tile_columns(dtype))
+
+
+def _step(rows: int) -> float:
+    """Return the cycles that one term of the sums costs for all rows of a panel."""
+    per_row = tile_vectors() / 2
+    whole, left = divmod(rows, tile_rows())
+    cycles = whole * tile_rows() * per_row
+    if left:
+        cycles += max(left * per_row, FEWEST_CYCLES)
+    return cycles / PRODUCT_EFFICIENCY
+
+
+def _slower(cycles: float, nbytes: float) -> float:
+    """Return the larger of the cycles of arithmetic and those of reading from memory what no cache holds."""
+    return max(cycles, nbytes / BYTES_PER_CYCLE if nbytes > CACHE_BYTES else 0.0)
