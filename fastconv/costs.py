@@ -8,6 +8,7 @@ from one machine, but machines of other vector widths are like it in units of ve
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ FRESH_BYTES = 4 << 20  # transformed weights of more than this are better never 
 SHARED_BYTES = 32 << 20  # ... if the transformed pictures are no more than this
 
 
+@lru_cache(maxsize=4096)
 def cheapest(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, threads: int) -> str:
     """Return the name of the algorithm with the lowest cost."""
     estimates = {"direct": direct(g, dtype, pass_, packed, threads)}
