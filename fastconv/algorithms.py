@@ -145,7 +145,7 @@ class _Winograd:
             return f"it needs dilation 1, got {g.dilation}"
         if pass_ == "weight_grad" and self._tile != 4:
             return "its weight gradient is that of 'winograd'"
-        return None
+        return _not_compiled()
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
         parts = np.split(weight, geometry.groups) if geometry.groups > 1 else [weight]

@@ -54,6 +54,8 @@ def direct(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, thr
         steps = positions * _panels(filters, dtype) * g.groups
         copies = COPY_ELEMENT * (g.n * g.c * g.h * g.w + g.n * g.k * g.out_h * g.out_w + 2 * weights)
         return (steps * _step(channels * kernel) + copies) / threads
+    depth: float
+    width: float
     if pass_ == "forward":
         rows, depth, positions, width = filters, channels * kernel, g.n * g.out_h * g.out_w, g.out_w
     else:

@@ -621,8 +621,8 @@ def _tap_table(taps: Taps, height: int, width: int) -> tuple[np.ndarray, tuple[i
     table = np.stack([plane, taps.row, taps.column, plane + taps.row * width + taps.column])
     if not taps.depth:
         return table, (0, 0, 0, 0)
-    extremes = (taps.row.min(), taps.row.max(), taps.column.min(), taps.column.max())
-    return table, tuple(int(value) for value in extremes)
+    rows, columns = taps.row, taps.column
+    return table, (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max()))
 
 
 # --- the weight gradient --------------------------------------------------------------------------------------------

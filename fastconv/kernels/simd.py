@@ -402,7 +402,7 @@ def interleaved(typingctx: Any, a: Any, b: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         order = [m // 2 + m % 2 * n for m in range(2 * n)]
-        halves = [shuffle_ir(builder, *args, part) for part in (order[:n], order[n:])]
+        halves = [shuffle_ir(builder, args[0], args[1], part) for part in (order[:n], order[n:])]
         return context.make_tuple(builder, signature.return_type, halves)
 
     return types.UniTuple(a, 2)(a, a), codegen
