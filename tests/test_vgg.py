@@ -46,7 +46,7 @@ def torch():
     return pytest.importorskip("torch")
 
 
-def torch_features(torch, layers, image, names, pooling="max"):
+def torch_features(torch, layers, image, names, pooling="max", padding="zeros"):
     mean = torch.tensor([123.68, 116.779, 103.939], dtype=image.dtype)[:, None, None]
     pool = {"max": torch.nn.functional.max_pool2d, "average": torch.nn.functional.avg_pool2d}[pooling]
     features, x = {}, image - mean
@@ -55,7 +55,9 @@ def torch_features(torch, layers, image, names, pooling="max"):
             x = pool(x, 2)
         else:
             weight, bias = (torch.from_numpy(array).to(image.dtype) for array in layers[weights])
-            x = torch.relu(torch.nn.functional.conv2d(x, weight, bias, padding=1))
+            border = "replicate" if (name, padding) == ("relu1_1", "replicate") else "constant"
+            padded = torch.nn.functional.pad(x, (1, 1, 1, 1), border)
+            x = torch.relu(torch.nn.functional.conv2d(padded, weight, bias))
         if name in names:
             features[name] = x
     return features
@@ -73,11 +75,12 @@ def test_the_table_is_vgg_19():
     assert dict(LAYERS)["relu4_2"] == "conv4_2"
 
 
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_every_feature_agrees_with_pytorch(torch, thin, pooling):
+def test_every_feature_agrees_with_pytorch(torch, thin, pooling, padding):
     image = noisy_picture(37, 45)
-    ours = VGG19(thin, dtype=np.float64, pooling=pooling).forward(image, LAYER_NAMES)
-    theirs = torch_features(torch, thin, torch.from_numpy(image), LAYER_NAMES, pooling)
+    ours = VGG19(thin, dtype=np.float64, pooling=pooling, padding=padding).forward(image, LAYER_NAMES)
+    theirs = torch_features(torch, thin, torch.from_numpy(image), LAYER_NAMES, pooling, padding)
     assert list(ours) == list(LAYER_NAMES)
     for name in LAYER_NAMES:
         assert ours[name].shape == tuple(theirs[name].shape)
@@ -142,9 +145,10 @@ def test_float32_is_as_near_to_float64_as_pytorch_float32(torch):
     assert relative_distance(ours, exact) <= 3 * relative_distance(theirs.numpy(), exact)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_gradient_agrees_with_finite_differences(thin, pooling):
-    network = VGG19(thin, dtype=np.float64, pooling=pooling)
+def test_gradient_agrees_with_finite_differences(thin, pooling, padding):
+    network = VGG19(thin, dtype=np.float64, pooling=pooling, padding=padding)
     names = ["relu1_2", "pool2", "relu3_4", "relu5_1"]
     image, rng = noisy_picture(17, 18), np.random.default_rng(4)
     gradients = {name: rng.normal(size=f.shape) for name, f in network.forward(image, names).items()}
@@ -214,6 +218,31 @@ def test_the_mean_colour_gives_only_biases(thin):
     feature = VGG19(thin, dtype=np.float64).forward(mean, ["relu1_1"])["relu1_1"]
     expected = np.maximum(thin["conv1_1"][1], 0)[:, None, None]
     np.testing.assert_allclose(feature[0], np.broadcast_to(expected, (THIN_WIDTHS[0], 4, 4)), atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (5, 7)])
+def test_replicate_padding_repeats_the_outermost_pixels(thin, size):
+    network, image = VGG19(thin, dtype=np.float64, padding="replicate"), noisy_picture(*size)
+    feature = network.forward(image, ["relu1_1"])["relu1_1"]
+    wide = np.pad(image, ((0, 0), (0, 0), (2, 2), (2, 2)), mode="edge")
+    zeros = VGG19(thin, dtype=np.float64)
+    expected = zeros.forward(wide, ["relu1_1"])["relu1_1"][:, :, 2:-2, 2:-2]
+    np.testing.assert_allclose(feature, expected, rtol=1e-12)
+    weights = np.random.default_rng(3).normal(size=feature.shape)
+    gradient = network.backward({"relu1_1": weights})
+    inside = np.pad(weights, ((0, 0), (0, 0), (2, 2), (2, 2)))
+    zeros.forward(wide, ["relu1_1"])
+    border = zeros.backward({"relu1_1": inside})
+    for axis, length in ((2, size[0]), (3, size[1])):
+        nearest = np.clip(np.arange(length + 4) - 2, 0, length - 1)
+        border = np.stack([border.take(np.flatnonzero(nearest == n), axis).sum(axis) for n in range(length)], axis)
+    np.testing.assert_allclose(gradient, border, rtol=1e-10, atol=1e-12)
+
+
+def test_a_flat_picture_has_no_frame_with_replicate_padding(thin):
+    image = np.full((1, 3, 6, 9), 200.0)
+    feature = VGG19(thin, dtype=np.float64, padding="replicate").forward(image, ["relu1_1"])["relu1_1"]
+    np.testing.assert_allclose(feature, np.broadcast_to(feature[:, :, :1, :1], feature.shape), rtol=1e-12)
 
 
 def test_channels_are_red_green_blue(thin):
@@ -343,3 +372,5 @@ def test_wrong_weights_are_refused(thin):
         VGG19({**thin, "conv1_2": (weight, bias[:4])})
     with pytest.raises(ValueError, match="pooling must be one of max, average, got 'median'"):
         VGG19(thin, pooling="median")
+    with pytest.raises(ValueError, match="padding must be one of zeros, replicate, got 'reflect'"):
+        VGG19(thin, padding="reflect")

@@ -32,6 +32,9 @@ class LayerSpec(NamedTuple):
     """Key of the convolution's weights, None for a pooling."""
 
 
+PADDINGS = ("zeros", "replicate")
+"""Of the first convolution."""
+
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 
 
@@ -74,6 +77,10 @@ class VGG19(Differentiable):
     pooling : {"max", "average"}
         The original network's, or the one whose pictures Gatys, Ecker and Bethge preferred
         (arXiv:1508.06576, methods).
+    padding : {"zeros", "replicate"}
+        What the first convolution sees around the picture: the original network's zeros, which are the mean
+        pixel and so an edge to most pictures, or the picture's outermost pixels. Deeper layers always pad with
+        zeros.
 
     Notes
     -----
@@ -88,14 +95,18 @@ class VGG19(Differentiable):
         *,
         dtype: DTypeLike = np.float32,
         pooling: str = "max",
+        padding: str = "zeros",
     ) -> None:
         poolings: dict[str, Callable[[Array, bool], tuple[Array, Pullback | None]]]
         poolings = {"max": _max_pool, "average": _average_pool}
         if pooling not in poolings:
             raise ValueError(f"pooling must be one of {', '.join(poolings)}, got {pooling!r}")
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
         _check_weights(layers)
         self.dtype = float_dtype(dtype)
         self._pool = poolings[pooling]
+        self._replicate = padding == "replicate"
         self._unpacked = {name: layers[name] for name in _CONVOLUTIONS if name in layers}
         self._packed: dict[str, PackedConv2d] = {}
 
@@ -131,6 +142,8 @@ class VGG19(Differentiable):
         _check_image(image, path)
         mean = np.reshape(MEAN_RGB, (3, 1, 1))
         x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
+        if self._replicate:
+            x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
         features = {}
         tape = []
         for layer in path:
@@ -183,7 +196,7 @@ class VGG19(Differentiable):
             if gradient is not None:
                 gradient = record.pullback(gradient)
         assert gradient is not None
-        return gradient
+        return _fold_border(gradient) if self._replicate else gradient
 
     def _run(self, layer: LayerSpec, x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
         if layer.weights is None:
@@ -195,7 +208,8 @@ class VGG19(Differentiable):
             if name not in self._unpacked:
                 raise ValueError(f"layers has no {name!r}, which is needed for the features asked for")
             weight, bias = (np.asarray(array, self.dtype) for array in self._unpacked[name])
-            self._packed[name] = PackedConv2d(weight, bias, padding=1, activation="relu")
+            padding = 0 if self._replicate and name == _CONVOLUTIONS[0] else 1
+            self._packed[name] = PackedConv2d(weight, bias, padding=padding, activation="relu")
             del self._unpacked[name]
         return self._packed[name]
 
@@ -250,6 +264,17 @@ def _add(total: Array | None, gradient: Array) -> Array:
         return gradient.copy()
     total += gradient
     return total
+
+
+def _fold_border(gradient: Array) -> Array:
+    """Add the gradient of a border of repeated pixels to that of the pixels: the transpose of `np.pad`."""
+    rows = gradient[:, :, 1:-1].copy()
+    rows[:, :, 0] += gradient[:, :, 0]
+    rows[:, :, -1] += gradient[:, :, -1]
+    columns = rows[:, :, :, 1:-1].copy()
+    columns[:, :, :, 0] += rows[:, :, :, 0]
+    columns[:, :, :, -1] += rows[:, :, :, -1]
+    return columns
 
 
 def _check_names(names: Iterable[str]) -> set[str]:
