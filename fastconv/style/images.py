@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import secrets
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,8 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+
+from fastconv.style.files import OutputError, check_writable, replacing
 
 __all__ = [
     "ImageError",
@@ -58,10 +58,6 @@ FILTERS = {
 
 class ImageError(ValueError):
     """A picture that cannot be read, or an array that is no picture."""
-
-
-class OutputError(OSError):
-    """A result that cannot be written where it was asked for."""
 
 
 class ImageWarning(UserWarning):
@@ -379,19 +375,7 @@ def check_output(
         raise OutputError(
             f"{path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels a side; the result has {max(shape)}"
         )
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; expected the name of a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or allow it to be overwritten")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist")
-    try:
-        # Permission bits don't tell: read-only mounts, quotas and access lists show only when one writes.
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"{path}: the folder {path.parent} cannot be written to: {error.strerror}") from error
-    return path
+    return check_writable(path, overwrite=overwrite)
 
 
 def _format_of(path: Path) -> str:
@@ -449,7 +433,7 @@ def save(
         alpha = None
     pixels = _quantise(rgb, alpha, bits)
     try:
-        with _replacing(path) as file:
+        with replacing(path) as file:
             if bits == 16:
                 _write_tiff16(file, pixels, dict(metadata or {}))
             else:
@@ -512,19 +496,3 @@ def _write_tiff16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) 
 
 def _srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` after the block, or vanishes if that fails."""
-    target = path.resolve()  # a symbolic link stays one
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
