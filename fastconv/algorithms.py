@@ -11,7 +11,7 @@ import numpy as np
 
 from fastconv import costs
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import direct, jit, winograd, winograd_weight_grad
+from fastconv.kernels import depthwise, direct, direct_weight_grad, jit, winograd, winograd_weight_grad
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -113,18 +113,16 @@ class _Direct:
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
     ) -> None:
         plan = _forward_plan(geometry, out.dtype, jit.get_num_threads())
-        if plan is not None:
-            direct.gather(plan, x, packing[0], bias, relu, out)
+        _run(plan, x, packing[0], bias, relu, out)
 
     def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
         plans = _input_grad_plans(geometry, out.dtype, jit.get_num_threads())
         for plan, packed in zip(plans, packing, strict=True):
-            if plan is not None:
-                direct.gather(plan, grad_output, packed, None, False, out)
+            _run(plan, grad_output, packed, None, False, out)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
         g = geometry
-        direct.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
+        direct_weight_grad.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
 
 
 class _Winograd:
@@ -192,25 +190,38 @@ def _input_grad_taps(g: ConvGeometry) -> dict[tuple[int, int], direct.Taps]:
     return direct.input_grad_taps(g.c // g.groups, g.k // g.groups, kernel, g.stride, g.padding, g.dilation)
 
 
+_Plan: TypeAlias = direct.Plan | depthwise.Plan | None
+
+
+def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: Array) -> None:
+    if isinstance(plan, direct.Plan):
+        direct.gather(plan, x, packed, bias, relu, out)
+    elif plan is not None:
+        depthwise.convolve(plan, x, packed, bias, relu, out)
+
+
 @lru_cache(maxsize=1024)
-def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> direct.Plan | None:
+def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> _Plan:
     x, out = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
     grid = direct.Grid(*out, *g.stride, 0, out[1], 1)
-    filters = g.k // g.groups
-    plane = out[0] * out[1]
-    return direct.plan((g.n, g.c, *x), dtype, _forward_taps(g), filters, g.groups, grid, plane, threads)
+    shape, plane, taps = (g.n, g.c, *x), out[0] * out[1], _forward_taps(g)
+    if g.is_depthwise:
+        return depthwise.plan(shape, dtype, taps, grid, plane, threads)
+    return direct.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, plane, threads)
 
 
 @lru_cache(maxsize=1024)
-def _input_grad_plans(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> list[direct.Plan | None]:
+def _input_grad_plans(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> list[_Plan]:
     (height, width), grad = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
-    (sh, sw), channels = g.stride, g.c // g.groups
-    plans = []
+    (sh, sw), shape, plane = g.stride, (g.n, g.k, *grad), height * width
+    plans: list[_Plan] = []
     for (y, x), taps in _input_grad_taps(g).items():
         rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
         grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
-        shape = (g.n, g.k, *grad)
-        plans.append(direct.plan(shape, dtype, taps, channels, g.groups, grid, height * width, threads))
+        if g.is_depthwise:
+            plans.append(depthwise.plan(shape, dtype, taps, grid, plane, threads))
+        else:
+            plans.append(direct.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, plane, threads))
     return plans
 
 

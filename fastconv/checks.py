@@ -62,6 +62,11 @@ class ConvGeometry:
         """(N, K, OH, OW)."""
         return self.n, self.k, self.out_h, self.out_w
 
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has one kernel of its own."""
+        return self.c == self.k == self.groups
+
 
 @dataclass(frozen=True, slots=True)
 class PoolGeometry:

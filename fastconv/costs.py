@@ -23,6 +23,7 @@ PRODUCT_EFFICIENCY = 0.9  # of two multiply-adds a cycle
 FEWEST_CYCLES = 4.0  # a step of a small row tile: the latency of a multiply-add
 PACK_INSIDE, PACK_EDGE = 3.0, 12.0  # gathering a tap of a panel: within the picture, across rows or edges
 PACK_WEIGHT = 2.0  # a weight
+DEPTHWISE_TAP, DEPTHWISE_VECTOR = 0.7, 6.0  # a tap of a vector of outputs; copying and writing it
 COPY_ELEMENT = 2.0  # padding or transposing an element
 TRANSFORM_INPUT = {4: 240.0, 2: 110.0}  # a vector of patches
 TRANSFORM_OUTPUT = {4: 220.0, 2: 100.0}  # a vector of tiles
@@ -61,6 +62,9 @@ def direct(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, thr
     else:
         phases = g.stride[0] * g.stride[1]
         rows, depth, positions, width = channels, filters * kernel / phases, g.n * g.h * g.w, g.w / g.stride[1]
+    if g.is_depthwise:
+        vectors = positions * -(-width // jit.lanes(dtype)) / max(width, 1)
+        return g.groups * vectors * (kernel * DEPTHWISE_TAP + DEPTHWISE_VECTOR) / threads
     inside = kernel == 1 or width >= 4 * tile_columns(dtype)
     packing = PACK_INSIDE if inside else PACK_EDGE
     cycles = g.groups * _panels(positions, dtype) * depth * (_step(rows) + packing)

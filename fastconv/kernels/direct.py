@@ -6,8 +6,8 @@ microkernel; B is gathered from x a block of positions and taps at a time into a
 so that there is never an im2col buffer. The input gradient is the same product with rows and taps exchanged, a separate
 one for each phase of the stride.
 
-The weight gradient is ``grad[tap, k] = sum over positions of x[tap, position] * grad_output[position, k]``: here A's
-scalars are read straight from a padded copy of x, and B is the transposed output gradient.
+Where windows often reach over edges, or do not lie side by side (stride 2 and more), x is copied first with its padding
+and its columns sorted, so that neighbouring positions read neighbouring elements.
 
 Sums are made in blocks of at most :data:`DEPTH_BLOCK` terms that are then added up: one long chain of float32 additions
 would lose two digits at the depths of VGG-19.
@@ -23,12 +23,13 @@ import numpy as np
 from numba import prange
 
 from . import jit, layout, scratch
-from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
-from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, splat, store
+from .microkernel import columns_of_tile, product, rows_of_tile, tile_columns, tile_rows
+from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
 DEPTH_BLOCK = 256
 B_BLOCK_BYTES = 256 << 10  # half a small L2 cache
 A_BLOCK_BYTES = 128 << 10
+COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
@@ -54,6 +55,8 @@ class GatherJob(NamedTuple):
     grid_w: int
     stride_y: int
     stride_x: int
+    # whether the input is a padded copy: no tap leaves it, and a run's first field is its address
+    copied: int
     # packed weights and what is fused
     a: int
     a_group: int
@@ -103,7 +106,8 @@ def _describe_panel(zero, job, group, position, table):
             y = (at - image * grid) // job.grid_w
             x = at - image * grid - y * job.grid_w
             length = min(job.grid_w - x, columns - done)
-            poke(run, y * job.stride_y)
+            start = image * job.x_image + y * job.stride_y * job.width + x
+            poke(run, job.x + (group * job.x_group + start) * item if job.copied != 0 else y * job.stride_y)
             poke(run + word, x * job.stride_x)
             poke(run + 2 * word, image * job.x_image)
             place = job.out + (image * job.out_image + group * job.out_group + y * job.out_y + x * job.out_x) * item
@@ -111,7 +115,7 @@ def _describe_panel(zero, job, group, position, table):
                 poke(places + (done + n) * word, place + n * job.out_x * item)
         else:
             length = columns - done
-            poke(run, -(1 << 40))  # a row outside every picture: zeros
+            poke(run, job.x if job.copied != 0 else -(1 << 40))  # anything will do; a row outside: zeros
             poke(run + word, 0)
             poke(run + 2 * word, 0)
             for n in range(length):
@@ -134,20 +138,32 @@ def _pack_inside(zero, job, source, begin, end, panel):
     width = lanes(zero)
     columns = columns_of_tile(zero)
     offsets = job.taps + 3 * job.depth * word
-    if job.stride_x == 1:
-        for p in range(begin, end):
-            here = source + peek(0, offsets + p * word) * item
-            for n in range(0, columns, width):
-                store(panel + n * item, load(zero, here + n * item))
-            panel += columns * item
-    else:
-        for p in range(begin, end):
-            here = source + peek(0, offsets + p * word) * item
-            for n in range(0, columns, width):
-                left = load(zero, here + 2 * n * item)
-                right = load_between(zero, here + (2 * n + width) * item, 0, width - 1)
-                store(panel + n * item, evens(left, right))
-            panel += columns * item
+    for p in range(begin, end):
+        here = source + peek(0, offsets + p * word) * item
+        for n in range(0, columns, width):
+            store(panel + n * item, load(zero, here + n * item))
+        panel += columns * item
+
+
+@jit.inline
+def _pack_runs(zero, job, run, runs, begin, end, panel):
+    """Gather a panel of several runs from a padded copy."""
+    word = 8
+    item = item_bytes(zero)
+    width = lanes(zero)
+    offsets = job.taps + 3 * job.depth * word
+    for p in range(begin, end):
+        offset = peek(0, offsets + p * word) * item
+        entry = run
+        at = panel
+        for _ in range(runs):
+            source = peek(0, entry) + offset
+            length = peek(0, entry + 3 * word)
+            for n in range(0, length, width):
+                store(at + n * item, load(zero, source + n * item))
+            at += length * item
+            entry += _RUN_FIELDS * word
+        panel += columns_of_tile(zero) * item
 
 
 @jit.inline
@@ -156,21 +172,8 @@ def _pack_run(zero, job, row, column, length, panel):
     item = item_bytes(zero)
     width = lanes(zero)
     start = row + column * item
-    if job.stride_x == 1:
-        for n in range(0, length, width):
-            store(panel + n * item, load_between(zero, start + n * item, -(column + n), job.width - column - n))
-    elif job.stride_x == 2:
-        for n in range(0, length, width):
-            at = column + 2 * n
-            left = load_between(zero, row + at * item, -at, job.width - at)
-            at += width
-            right = load_between(zero, row + at * item, -at, min(job.width - at, width - 1))
-            store(panel + n * item, evens(left, right))
-    else:
-        for n in range(length):
-            at = column + n * job.stride_x
-            inside = at >= 0 and at < job.width
-            poke(panel + n * item, peek(zero, row + at * item) if inside else zero)
+    for n in range(0, length, width):
+        store(panel + n * item, load_between(zero, start + n * item, -(column + n), job.width - column - n))
 
 
 @jit.inline
@@ -185,12 +188,17 @@ def _pack_panel(zero, job, group, table, begin, end, panel):
     columns = columns_of_tile(zero)
     runs = peek(0, table + _RUNS * word)
     run = table + _HEAD * word
+    if job.copied != 0:
+        if runs == 1:
+            _pack_inside(zero, job, peek(0, run), begin, end, panel)
+        else:
+            _pack_runs(zero, job, run, runs, begin, end, panel)
+        return
     y, x = peek(0, run), peek(0, run + word)
     x0 = job.x + (group * job.x_group + peek(0, run + 2 * word)) * item
-    last_x = x + (columns - 1) * job.stride_x
     inside = y + job.row_min >= 0 and y + job.row_max < job.height
-    inside = inside and x + job.column_min >= 0 and last_x + job.column_max < job.width
-    if runs == 1 and inside and job.stride_x <= 2:
+    inside = inside and x + job.column_min >= 0 and x + columns - 1 + job.column_max < job.width
+    if runs == 1 and inside:
         _pack_inside(zero, job, x0 + (y * job.width + x) * item, begin, end, panel)
         return
     rows = job.taps + job.depth * word
@@ -482,10 +490,6 @@ def _depth_block(depth: int) -> int:
     return _ceil_div(depth, _ceil_div(depth, DEPTH_BLOCK)) if depth else 1
 
 
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)
-
-
 def _split(units: int, tiles: int, threads: int) -> int:
     """Into how many parts to cut the rows, the rest of the threads cutting the positions; whichever ends soonest."""
     packing = 0.5  # gathering a panel takes about half as long as multiplying it with one row tile
@@ -521,12 +525,17 @@ class Plan:
         Parts of the work; scratch of all of them together.
     table : array
         What the record's `taps` points to.
+    copy : PadJob or None
+        How the input is copied first, without addresses; and how large the copy is.
+    copy_bytes : int
     """
 
     job: np.ndarray
     threads: int
     scratch_bytes: int
     table: np.ndarray
+    copy: layout.PadJob | None
+    copy_bytes: int
 
 
 def plan(
@@ -571,17 +580,52 @@ def plan(
     table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
     each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
     each = (_ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
-    table, extremes = _tap_table(taps, height, width)
+    copy = copy_of(taps, x_shape, grid) if _reads_better_copied(taps, x_shape, grid, columns) else None
+    if copy is None:
+        input_plane, pitch, strides = height * width, width, (grid.stride_y, grid.stride_x)
+        copy_bytes, table = 0, _tap_table(taps, input_plane, width)
+    else:
+        height, pitch = copy.out_height, copy.phases * copy.phase_width
+        input_plane, strides = height * pitch, (grid.stride_y // copy.row_step, 1)
+        copy_bytes = (images * channels * input_plane + columns) * dtype.itemsize  # vectors may reach past the end
+        table = np.stack([taps.plane, taps.row, taps.column, offsets_in_copy(taps, copy)])
+    extremes = _extremes(taps)
     job = GatherJob(
-        0, channels * height * width, channels // groups * height * width, height, width,
+        0, channels * input_plane, channels // groups * input_plane, height, pitch,
         table.ctypes.data, taps.depth, *extremes,
-        images, grid.height, grid.width, grid.stride_y, grid.stride_x,
+        images, grid.height, grid.width, *strides, int(copy is not None),
         0, rows * taps.depth, rows, groups, 0, 0,
         grid.out_offset * dtype.itemsize, groups * rows * out_plane, rows * out_plane, out_plane,
         grid.out_y, grid.out_x,
         depth_block, panel_block, tile_block, row_parts, 0, each,
     )  # fmt: skip
-    return Plan(jit.record_of(job), threads, threads * each, table)
+    return Plan(jit.record_of(job), threads, threads * each, table, copy, copy_bytes)
+
+
+def _reads_better_copied(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, columns: int) -> bool:
+    """Return whether the product had better read a padded copy of its input than the input."""
+    if not taps.depth:
+        return False
+    if grid.stride_y * grid.stride_x > 1:
+        return True
+    height, width = x_shape[2:]
+    row_min, row_max, column_min, column_max = _extremes(taps)
+    inside = row_min >= 0 and column_min >= 0 and row_max + grid.height <= height and column_max + grid.width <= width
+    return grid.width < COPY_BELOW * columns and not (grid.height == 1 and inside)
+
+
+def copy_of(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid) -> layout.PadJob:
+    """Return how to copy the input such that no tap leaves it and positions of a row read neighbouring elements."""
+    images, channels, height, width = x_shape
+    row_min, row_max, column_min, column_max = _extremes(taps)
+    row_step = grid.stride_y if row_min == row_max else 1
+    phases = 1 if column_min == column_max else grid.stride_x
+    out_height = (grid.height - 1) * (grid.stride_y // row_step) + row_max - row_min + 1
+    phase_width = grid.width + (column_max - column_min) // grid.stride_x
+    return layout.PadJob(
+        0, images * channels, height, width, -row_min, -column_min, row_step, grid.stride_x,
+        0, out_height, phases, phase_width,
+    )  # fmt: skip
 
 
 _X, _A, _BIAS, _RELU, _OUT, _SCRATCH = (
@@ -608,160 +652,37 @@ def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | Non
         job[_BIAS] = jit.address_of(bias)
     job[_RELU] = relu
     job[_OUT] += jit.address_of(out)
-    with scratch.borrow(plan.scratch_bytes) as memory:
+    with scratch.borrow(plan.scratch_bytes + plan.copy_bytes) as memory:
         job[_SCRATCH] = memory
+        if plan.copy is not None:
+            copy = memory + plan.scratch_bytes
+            pad_job = plan.copy._replace(source=jit.address_of(x), out=copy)
+            layout.pad(pad_job, ZEROS[x.dtype], plan.threads)
+            job[_X] = copy
         jit.run(gather_share, gather_parallel, ZEROS[x.dtype], job, plan.threads)
 
 
 ZEROS = {np.dtype(kind): kind(0) for kind in (np.float32, np.float64)}
 
 
-def _tap_table(taps: Taps, height: int, width: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-    plane = taps.plane * (height * width)
-    table = np.stack([plane, taps.row, taps.column, plane + taps.row * width + taps.column])
+def _tap_table(taps: Taps, plane: int, pitch: int) -> np.ndarray:
+    offsets = taps.plane * plane
+    return np.stack([offsets, taps.row, taps.column, offsets + taps.row * pitch + taps.column])
+
+
+def offsets_in_copy(taps: Taps, copy: layout.PadJob) -> np.ndarray:
+    """Return each tap's offset in a copy, in which a column's phase counts before its place."""
+    pitch = copy.phases * copy.phase_width
+    row, column = taps.row + copy.top, taps.column + copy.left
+    offsets = taps.plane * (copy.out_height * pitch) + row * pitch
+    return offsets + column % copy.column_step * copy.phase_width + column // copy.column_step
+
+
+def _extremes(taps: Taps) -> tuple[int, int, int, int]:
     if not taps.depth:
-        return table, (0, 0, 0, 0)
-    rows, columns = taps.row, taps.column
-    return table, (int(rows.min()), int(rows.max()), int(columns.min()), int(columns.max()))
+        return 0, 0, 0, 0
+    return int(taps.row.min()), int(taps.row.max()), int(taps.column.min()), int(taps.column.max())
 
 
-# --- the weight gradient --------------------------------------------------------------------------------------------
-
-
-class WeightGradJob(NamedTuple):
-    """What :func:`weight_grad_share` works on."""
-
-    # padded input, and where each tap of a group begins in it
-    x: int
-    x_image: int
-    x_group: int
-    x_row: int
-    offsets: int
-    taps: int
-    groups: int
-    images: int
-    # output rows and columns, and input pixels from one to the next
-    height: int
-    width: int
-    stride_y: int
-    stride_x: int
-    # transposed output gradient: (image, group, panel, position, tile column)
-    b: int
-    panels: int
-    # result: (group, tap, filter), rows `out_row` elements apart
-    out: int
-    out_row: int
-    # positions summed in one go: rows, or part of one row
-    block_height: int
-    block_width: int
-
-
-WEIGHT_GRAD_JOB = jit.record_type(WeightGradJob)
-
-
-@jit.share
-def weight_grad_share(t, threads, zero, address):
-    """Compute some tiles of the transposed weight gradient, summing over all positions."""
-    word = 8
-    job = record(WEIGHT_GRAD_JOB, address)
-    item = item_bytes(zero)
-    height = rows_of_tile()
-    columns = columns_of_tile(zero)
-    tiles = (job.taps + height - 1) // height
-    units = job.groups * job.panels * tiles
-    begin = units * t // threads
-    end = units * (t + 1) // threads
-    positions = job.height * job.width
-    first = 1
-    for image in range(job.images):
-        for y in range(0, job.height, job.block_height):
-            times = min(job.block_height, job.height - y)
-            for x in range(0, job.width, job.block_width):
-                count = min(job.block_width, job.width - x)
-                for unit in range(begin, end):
-                    panel = unit // tiles
-                    tap = (unit - panel * tiles) * height
-                    group = panel // job.panels
-                    corner = image * job.x_image + group * job.x_group
-                    corner += y * job.stride_y * job.x_row + x * job.stride_x
-                    row_b = (image * job.groups * job.panels + panel) * positions + y * job.width + x
-                    c = (group * job.taps + tap) * job.out_row + (panel - group * job.panels) * columns
-                    strided_product(
-                        zero, min(height, job.taps - tap), job.x + corner * item, job.offsets + tap * word,
-                        job.stride_x, count, job.stride_y * job.x_row, times, 0, 0, 0, 0,
-                        job.b + row_b * columns * item, columns, job.out + c * item, job.out_row, first,
-                    )  # fmt: skip
-                first = 0
-
-
-@jit.parallel
-def weight_grad_parallel(threads, zero, address):
-    """Run all shares of a :class:`WeightGradJob`."""
-    for t in prange(threads):
-        weight_grad_share(np.intp(t), threads, zero, address)
-
-
-def weight_grad(
-    grad_output: np.ndarray, x: np.ndarray, stride: tuple[int, int], padding: tuple[int, int, int, int],
-    dilation: tuple[int, int], groups: int, out: np.ndarray,
-) -> None:  # fmt: skip
-    """Compute the gradient with respect to the weights.
-
-    Parameters
-    ----------
-    grad_output : (N, K, P, Q) array
-    x : (N, C, H, W) array
-    stride, padding, dilation : tuples
-        (vertical, horizontal), (top, bottom, left, right), (vertical, horizontal).
-    groups : int
-    out : (K, C / groups, R, S) array
-    """
-    images, filters, p, q = grad_output.shape
-    _, channels, r, s = out.shape
-    rows, taps = filters // groups, channels * r * s
-    zero, item = x.dtype.type(0), x.itemsize
-    threads = jit.get_num_threads() if images * filters * p * q * taps > SERIAL_PRODUCTS else 1
-
-    padded_height = (p - 1) * stride[0] + (r - 1) * dilation[0] + 1
-    padded_width = (q - 1) * stride[1] + (s - 1) * dilation[1] + 1
-    plane = padded_height * padded_width
-    columns = tile_columns(x.dtype)
-    panels = _ceil_div(rows, columns)
-    out_row = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
-    sizes = [
-        images * groups * channels * plane,
-        images * groups * panels * columns * p * q,
-        groups * taps * out_row,
-    ]
-    starts = np.cumsum([0] + [_ceil_div(size * item, scratch.ALIGNMENT) * scratch.ALIGNMENT for size in sizes])
-    with scratch.borrow(int(starts[-1])) as memory:
-        padded, transposed, result = (memory + int(start) for start in starts[:3])
-        pad_job = layout.PadJob(
-            x.ctypes.data, images * groups * channels, x.shape[2], x.shape[3], padding[0], padding[2],
-            padded, padded_height, padded_width,
-        )  # fmt: skip
-        layout.pad(pad_job, zero, threads)
-        transpose_job = layout.TransposeJob(
-            grad_output.ctypes.data, images * groups, rows * p * q, rows, p * q, p * q, columns,
-            transposed, panels * columns * p * q, columns * p * q, columns, 1,
-        )  # fmt: skip
-        layout.transpose(transpose_job, zero, threads)
-        offsets = _weight_grad_offsets(channels, (r, s), dilation, padded_width, plane)
-        block_width = min(q, DEPTH_BLOCK)
-        weight_job = WeightGradJob(
-            padded, groups * channels * plane, channels * plane, padded_width, offsets.ctypes.data, taps, groups,
-            images, p, q, *stride, transposed, panels, result, out_row, max(1, DEPTH_BLOCK // block_width), block_width,
-        )  # fmt: skip
-        jit.run(weight_grad_share, weight_grad_parallel, zero, jit.record_of(weight_job), threads)
-        back_job = layout.TransposeJob(
-            result, groups, taps * out_row, taps, rows, out_row, jit.lanes(x.dtype),
-            out.ctypes.data, rows * taps, jit.lanes(x.dtype), taps, 0,
-        )  # fmt: skip
-        layout.transpose(back_job, zero, threads)
-
-
-def _weight_grad_offsets(
-    channels: int, kernel: tuple[int, int], dilation: tuple[int, int], row: int, plane: int
-) -> np.ndarray:
-    c, r, s = (axis.ravel() for axis in np.indices((channels, *kernel), np.intp))
-    return c * plane + r * dilation[0] * row + s * dilation[1]
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)

@@ -1,4 +1,4 @@
-"""Copies of arrays in another layout: with a border of zeros, or transposed panel by panel."""
+"""Copies of arrays in another layout: with a border of zeros and columns sorted, or transposed panel by panel."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .simd import item_bytes, peek, poke, record
+from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, store, store_first
 
 
 class PadJob(NamedTuple):
-    """What :func:`pad_share` works on."""
+    """What :func:`pad_share` works on: planes that become larger (or cropped) ones, perhaps sorted by column.
+
+    Row r of a copy is row ``r * row_step - top`` of the plane; it consists of `phases` parts of `phase_width` columns,
+    and column j of part f is column ``j * column_step + f - left``. What lies outside is 0.
+    """
 
     source: int
     planes: int
@@ -20,36 +24,69 @@ class PadJob(NamedTuple):
     width: int
     top: int
     left: int
+    row_step: int
+    column_step: int
     out: int
     out_height: int
-    out_width: int
+    phases: int
+    phase_width: int
 
 
 PAD_JOB = jit.record_type(PadJob)
 
 
+@jit.inline
+def _copy_row(zero, source, first, step, width, to, count):
+    """Write elements first, first + step, ... of a row (its address) of `width` elements, `count` of them."""
+    item = item_bytes(zero)
+    size = lanes(zero)
+    j = 0
+    while j < count and step <= 2:
+        column = first + j * step
+        if step == 1:
+            if column >= 0 and column + size <= width:
+                value = load(zero, source + column * item)
+            else:
+                value = load_between(zero, source + column * item, -column, width - column)
+        else:
+            left = load_between(zero, source + column * item, -column, width - column)
+            column += size
+            value = evens(left, load_between(zero, source + column * item, -column, width - column))
+        if j + size <= count:
+            store(to + j * item, value)
+        else:
+            store_first(to + j * item, value, count - j)
+        j += size
+    while j < count:
+        column = first + j * step
+        poke(to + j * item, peek(zero, source + column * item) if column >= 0 and column < width else zero)
+        j += 1
+
+
+@jit.inline
+def pad_plane(zero, job, source, to):
+    """Copy one plane, as a :class:`PadJob` (or another job with its fields) says."""
+    item = item_bytes(zero)
+    for y in range(job.out_height):
+        row = y * job.row_step - job.top
+        for phase in range(job.phases):
+            if row >= 0 and row < job.height:
+                here = source + row * job.width * item
+                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width)
+            else:
+                for x in range(job.phase_width):
+                    poke(to + x * item, zero)
+            to += job.phase_width * item
+
+
 @jit.share
 def pad_share(t, threads, zero, address):
-    """Copy planes into larger ones whose border is 0."""
+    """Copy some planes."""
     job = record(PAD_JOB, address)
     item = item_bytes(zero)
-    begin = min(job.left, job.out_width)
-    end = min(job.left + job.width, job.out_width)
+    size = job.out_height * job.phases * job.phase_width
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        for y in range(job.out_height):
-            to = job.out + (plane * job.out_height + y) * job.out_width * item
-            row = y - job.top
-            if row < 0 or row >= job.height:
-                for x in range(job.out_width):
-                    poke(to + x * item, zero)
-                continue
-            source = job.source + ((plane * job.height + row) * job.width - job.left) * item
-            for x in range(begin):
-                poke(to + x * item, zero)
-            for x in range(begin, end):
-                poke(to + x * item, peek(zero, source + x * item))
-            for x in range(end, job.out_width):
-                poke(to + x * item, zero)
+        pad_plane(zero, job, job.source + plane * job.height * job.width * item, job.out + plane * size * item)
 
 
 @jit.parallel
@@ -109,7 +146,7 @@ def transpose_parallel(threads, zero, address):
 
 
 def pad(job: PadJob, zero: np.generic, threads: int) -> None:
-    """Copy planes into larger (or cropped) ones."""
+    """Copy planes as `job` says."""
     jit.run(pad_share, pad_parallel, zero, jit.record_of(job), threads)
 
 

@@ -1,0 +1,201 @@
+"""Depthwise convolution: every channel has a kernel of its own, so there is no matrix product to speak of.
+
+A thread takes one plane after the other, copies it with its padding (columns sorted by the phase of the stride, see
+:mod:`fastconv.kernels.layout`) to where it stays in cache, and slides the kernel over it: a few vectors of outputs at a
+time, one multiply-add for each tap. What it costs is reading each vector of the copy once for each tap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from . import jit, layout, scratch
+from .direct import SERIAL_PRODUCTS, ZEROS, Grid, Taps, copy_of, offsets_in_copy
+from .simd import fma, item_bytes, lanes, load, peek, poke, record, relu, splat, store, store_first
+
+
+class DepthwiseJob(NamedTuple):
+    """What :func:`depthwise_share` works on: addresses in bytes, everything else in elements."""
+
+    # input planes, and how each is copied: see layout.PadJob
+    source: int
+    planes: int
+    height: int
+    width: int
+    top: int
+    left: int
+    row_step: int
+    column_step: int
+    out_height: int
+    phases: int
+    phase_width: int
+    # taps: their offsets in a copy; weights: (channel, tap)
+    offsets: int
+    depth: int
+    weights: int
+    channels: int
+    bias: int
+    relu: int
+    # output
+    out: int
+    out_plane: int
+    out_y: int
+    out_x: int
+    grid_h: int
+    grid_w: int
+    stride_y: int
+    # memory
+    scratch: int
+    scratch_bytes: int
+
+
+DEPTHWISE_JOB = jit.record_type(DepthwiseJob)
+
+
+@jit.inline
+def _write(zero, job, to, value, count, spread):
+    """Write up to a vector of outputs, by way of the memory at `spread` if they lie apart."""
+    item = item_bytes(zero)
+    if job.relu != 0:
+        value = relu(value)
+    if job.out_x != 1:
+        store(spread, value)
+        for n in range(count):
+            poke(to + n * job.out_x * item, peek(zero, spread + n * item))
+    elif count == lanes(zero):
+        store(to, value)
+    else:
+        store_first(to, value, count)
+
+
+@jit.share
+def depthwise_share(t, threads, zero, address):
+    """Convolve some planes."""
+    job = record(DEPTHWISE_JOB, address)
+    word = 8
+    item = item_bytes(zero)
+    width = lanes(zero)
+    vector = width * item
+    pitch = job.phases * job.phase_width * item
+    spread = job.scratch + t * job.scratch_bytes
+    copy = spread + vector
+    for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
+        channel = plane % job.channels
+        layout.pad_plane(zero, job, job.source + plane * job.height * job.width * item, copy)
+        weights = job.weights + channel * job.depth * item
+        bias = splat(zero)
+        if job.bias != 0:
+            bias = splat(peek(zero, job.bias + channel * item))
+        for y in range(job.grid_h):
+            row = copy + y * job.stride_y * pitch
+            to = job.out + (plane * job.out_plane + y * job.out_y) * item
+            x = 0
+            while x < job.grid_w:
+                here = row + x * item
+                a, b, c, d = bias, bias, bias, bias
+                if x + 3 * width < job.grid_w:
+                    for p in range(job.depth):
+                        weight = splat(peek(zero, weights + p * item))
+                        at = here + peek(0, job.offsets + p * word) * item
+                        a = fma(weight, load(zero, at), a)
+                        b = fma(weight, load(zero, at + vector), b)
+                        c = fma(weight, load(zero, at + 2 * vector), c)
+                        d = fma(weight, load(zero, at + 3 * vector), d)
+                    _write(zero, job, to, a, width, spread)
+                    to += width * job.out_x * item
+                    _write(zero, job, to, b, width, spread)
+                    to += width * job.out_x * item
+                    _write(zero, job, to, c, width, spread)
+                    to += width * job.out_x * item
+                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), spread)
+                    to += width * job.out_x * item
+                    x += 4 * width
+                else:
+                    for p in range(job.depth):
+                        weight = splat(peek(zero, weights + p * item))
+                        at = here + peek(0, job.offsets + p * word) * item
+                        a = fma(weight, load(zero, at), a)
+                        b = fma(weight, load(zero, at + vector), b)
+                    _write(zero, job, to, a, min(width, job.grid_w - x), spread)
+                    to += width * job.out_x * item
+                    x += width
+                    if x < job.grid_w:
+                        _write(zero, job, to, b, min(width, job.grid_w - x), spread)
+                        to += width * job.out_x * item
+                        x += width
+
+
+@jit.parallel
+def depthwise_parallel(threads, zero, address):
+    """Run all shares of a :class:`DepthwiseJob`."""
+    for t in prange(threads):
+        depthwise_share(np.intp(t), threads, zero, address)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All of a :class:`DepthwiseJob` but its addresses, for one shape of input.
+
+    Attributes
+    ----------
+    job : array of intp
+        The record, with 0 for addresses; the output's is its offset in bytes.
+    threads, scratch_bytes : int
+        Parts of the work; scratch of all of them together.
+    offsets : array
+        What the record's `offsets` points to.
+    """
+
+    job: np.ndarray
+    threads: int
+    scratch_bytes: int
+    offsets: np.ndarray
+
+
+def plan(
+    x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, out_plane: int, max_threads: int
+) -> Plan | None:
+    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.direct.plan`."""
+    images, channels, _, _ = x_shape
+    planes = images * channels
+    outputs = grid.height * grid.width
+    if not planes * outputs:
+        return None
+    threads = max_threads if planes * outputs * taps.depth > SERIAL_PRODUCTS else 1
+    copy = copy_of(taps, x_shape, grid)
+    offsets = offsets_in_copy(taps, copy)
+    copied = copy.out_height * copy.phases * copy.phase_width + 4 * jit.lanes(dtype)  # vectors may reach past the end
+    each = -(-(copied * dtype.itemsize + jit.vector_bytes()) // scratch.ALIGNMENT) * scratch.ALIGNMENT
+    job = DepthwiseJob(
+        0, planes, copy.height, copy.width, copy.top, copy.left, copy.row_step, copy.column_step,
+        copy.out_height, copy.phases, copy.phase_width,
+        offsets.ctypes.data, taps.depth, 0, channels, 0, 0,
+        grid.out_offset * dtype.itemsize, out_plane, grid.out_y, grid.out_x, grid.height, grid.width,
+        grid.stride_y // copy.row_step, 0, each,
+    )  # fmt: skip
+    return Plan(jit.record_of(job), threads, threads * each, offsets)
+
+
+_SOURCE, _WEIGHTS, _BIAS, _RELU, _OUT, _SCRATCH = (
+    DepthwiseJob._fields.index(name) for name in ("source", "weights", "bias", "relu", "out", "scratch")
+)
+
+
+def convolve(
+    plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
+) -> None:
+    """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
+    job = plan.job.copy()
+    job[_SOURCE] = jit.address_of(x)
+    job[_WEIGHTS] = jit.address_of(packed)
+    if bias is not None:
+        job[_BIAS] = jit.address_of(bias)
+    job[_RELU] = relu
+    job[_OUT] += jit.address_of(out)
+    with scratch.borrow(plan.scratch_bytes) as memory:
+        job[_SCRATCH] = memory
+        jit.run(depthwise_share, depthwise_parallel, ZEROS[x.dtype], job, plan.threads)
