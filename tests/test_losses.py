@@ -45,6 +45,23 @@ def test_gram_matrix_does_not_depend_on_the_size_of_a_repeated_picture(rng):
     np.testing.assert_allclose(gram_matrix(np.tile(features, (1, 1, 2, 3))), gram_matrix(features), rtol=1e-13)
 
 
+def test_a_masked_gram_matrix_weighs_the_positions(rng):
+    features, mask = rng.normal(size=(1, 4, 3, 5)), rng.uniform(size=(3, 5))
+    expected = np.einsum("hw,ihw,jhw->ij", mask, features[0], features[0]) / mask.sum()
+    np.testing.assert_allclose(gram_matrix(features, mask), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_mask_of_ones_and_zeros_cuts_out_a_part(rng):
+    features, mask = rng.normal(size=(1, 4, 3, 5)), np.zeros((3, 5))
+    mask[:, 2:] = 1
+    np.testing.assert_allclose(gram_matrix(features, mask), gram_matrix(features[..., 2:]), rtol=1e-12, atol=1e-14)
+    masked, cut = (StyleLoss(np.eye(4), mask=mask), StyleLoss(np.eye(4)))
+    assert masked.forward(features) == pytest.approx(cut.forward(features[..., 2:]), rel=1e-12)
+    gradient = masked.backward()
+    np.testing.assert_allclose(gradient[..., 2:], cut.backward(), rtol=1e-10, atol=1e-14)
+    assert not gradient[..., :2].any()
+
+
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_content_loss_is_the_formula(rng, normalization):
     p, f = rng.normal(size=(2, 1, 4, 3, 5))
@@ -75,10 +92,30 @@ def test_style_loss_is_the_formula(rng, normalization):
     np.testing.assert_allclose(loss.backward(), expected, rtol=1e-12, atol=1e-15)
 
 
-def test_total_variation_is_the_mean_squared_step_to_the_next_pixel():
+def test_total_variation_is_the_mean_squared_step_to_the_next_pixels():
     image = np.array([[[[0.0, 1.0, 3.0], [2.0, 2.0, 7.0]]]])
-    to_the_right, down = 1 + 4 + 0 + 25, 4 + 1 + 16
-    assert TotalVariation(weight=2.0).forward(image) == pytest.approx(2 * (to_the_right + down) / 6, rel=1e-14)
+    straight = (1 + 4 + 0 + 25) + (4 + 1 + 16)
+    diagonal = (4 + 36) + (1 + 1)
+    expected = 2 * (2 / 3 * straight + 1 / 6 * diagonal) / 6
+    assert TotalVariation(weight=2.0).forward(image) == pytest.approx(expected, rel=1e-14)
+
+
+def test_total_variation_is_the_same_in_every_direction():
+    y, x = np.mgrid[:200, :200]
+    waves = [np.sin(0.6 * (np.cos(angle) * x + np.sin(angle) * y)) for angle in np.linspace(0, np.pi / 2, 9)]
+    values = [TotalVariation().forward(wave[None, None]) for wave in waves]
+    assert np.ptp(values) < 0.01 * np.mean(values)
+
+
+def test_the_gradient_of_total_variation_is_the_nine_point_laplacian(rng):
+    from scipy.ndimage import correlate
+
+    loss, image = TotalVariation(weight=3.0), rng.normal(size=(1, 1, 7, 8))
+    loss.forward(image)
+    stencil = np.array([[1, 4, 1], [4, -20, 4], [1, 4, 1]]) / 6
+    inside = (slice(1, -1), slice(1, -1))
+    expected = -2 * 3 / image.size * correlate(image[0, 0], stencil)
+    np.testing.assert_allclose(loss.backward()[0, 0][inside], expected[inside], rtol=1e-12, atol=1e-15)
 
 
 def losses(rng, normalization):
@@ -86,12 +123,13 @@ def losses(rng, normalization):
     return {
         "content": ContentLoss(target, normalization, weight=1.7),
         "style": StyleLoss(gram_matrix(target), normalization, weight=1.7),
+        "masked style": StyleLoss(gram_matrix(target), normalization, weight=1.7, mask=rng.uniform(size=(4, 5))),
         "total variation": TotalVariation(weight=1.7),
     }
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("name", ["content", "style", "total variation"])
+@pytest.mark.parametrize("name", ["content", "style", "masked style", "total variation"])
 def test_gradients_agree_with_finite_differences(rng, name, normalization):
     loss = losses(rng, normalization)[name]
     features = rng.normal(size=(1, 3, 4, 5))
@@ -124,7 +162,10 @@ def test_gradients_agree_with_pytorch(rng):
     p, a = torch.from_numpy(target), gram(torch.from_numpy(other))
     total = (f_torch - p).square().sum() / p.square().sum()
     total = total + 100 * (gram(f_torch) - a).square().sum() / a.square().sum()
-    total = total + 5 * (f_torch.diff(dim=2).square().sum() + f_torch.diff(dim=3).square().sum()) / f.size
+    straight = f_torch.diff(dim=2).square().sum() + f_torch.diff(dim=3).square().sum()
+    falling = (f_torch[..., 1:, 1:] - f_torch[..., :-1, :-1]).square().sum()
+    rising = (f_torch[..., 1:, :-1] - f_torch[..., :-1, 1:]).square().sum()
+    total = total + 5 * (2 / 3 * straight + 1 / 6 * (falling + rising)) / f.size
     total.backward()
 
     ours = [ContentLoss(target), StyleLoss(gram_matrix(other), weight=100), TotalVariation(weight=5)]
@@ -181,7 +222,7 @@ def test_style_accepts_pictures_of_another_size(rng):
 
 def test_losses_say_what_is_wrong(rng):
     features = rng.normal(size=(1, 3, 4, 5))
-    with pytest.raises(ValueError, match="normalization must be one of relative, gatys, gram, got 'l2'"):
+    with pytest.raises(ValueError, match="normalization must be one of relative, gatys, gram, wasserstein, got 'l2'"):
         ContentLoss(features, "l2")
     with pytest.raises(ValueError, match="one picture, shape \\(1, C, H, W\\), got \\(2, 3, 4, 5\\)"):
         gram_matrix(np.repeat(features, 2, axis=0))
@@ -193,6 +234,12 @@ def test_losses_say_what_is_wrong(rng):
         ContentLoss(features).forward(features.astype(np.float32))
     with pytest.raises(ValueError, match="the target's 3 channels and dtype float64, got 2 and float64"):
         StyleLoss(gram_matrix(features)).forward(features[:, :2])
+    with pytest.raises(ValueError, match="mask must have shape \\(H, W\\), values of at least 0 and one above it"):
+        StyleLoss(gram_matrix(features), mask=np.zeros((4, 5)))
+    with pytest.raises(ValueError, match="mask must have"):
+        StyleLoss(gram_matrix(features), mask=np.full((4, 5), np.nan))
+    with pytest.raises(ValueError, match="the mask's height and width \\(5, 4\\), got \\(4, 5\\)"):
+        StyleLoss(gram_matrix(features), mask=np.ones((5, 4))).forward(features)
     with pytest.raises(ValueError, match="not all zeros"):
         ContentLoss(np.zeros_like(features))
     with pytest.raises(TypeError, match="float32 or float64, got int64"):

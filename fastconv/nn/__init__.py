@@ -8,6 +8,7 @@ from fastconv.nn.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, ReLU, Sequen
 from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation, gram_matrix
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
+from fastconv.nn.wasserstein import WassersteinLoss, feature_moments
 
 __all__ = [
     "VGG19",
@@ -21,5 +22,7 @@ __all__ = [
     "Sequential",
     "StyleLoss",
     "TotalVariation",
+    "WassersteinLoss",
+    "feature_moments",
     "gram_matrix",
 ]

@@ -4,8 +4,8 @@ Each is used like a layer: `forward` takes features and returns the loss, `backw
 that number with respect to those features. Both include the loss's `weight`, so that the gradients of several
 losses need only be added.
 
-The formulas are those of Gatys, Ecker and Bethge, arXiv:1508.06576, equations 1 to 6, with three ways to
-normalise them, which differ by constant factors:
+The formulas are those of Gatys, Ecker and Bethge, arXiv:1508.06576, equations 1 to 6, with ways to normalise
+them that differ by constant factors:
 
 ========== ======================= ==================== ===================================================
            content, k_c            style, k_l
@@ -19,6 +19,12 @@ normalise them, which differ by constant factors:
 
 Features F of a layer are C channels of M positions, P are those of the content picture, and A is the Gram
 matrix of the style picture. Gram matrices are divided by M, so pictures of different sizes compare.
+
+`wasserstein` replaces the style loss by another distance, `WassersteinLoss`, and normalises the content loss by
+1 / (C M u^2), where u = 57.6 is the unit of its features.
+
+A style that applies to a part of the picture only has a mask T, a weight for each position. Means over positions
+become means weighted by T: G = sum_p T_p F_p F_p^T / sum_p T_p.
 """
 
 from __future__ import annotations
@@ -33,10 +39,17 @@ from fastconv.nn.layers import Differentiable, float_dtype
 
 Array = NDArray[Any]
 
+UNIT = 57.6
+"""Grey levels that are 1 to networks which take pixels from 0 to 1 divided by their standard deviation, 0.226.
+
+The weights of losses in programs built on such networks are for features in this unit.
+"""
+
 CONTENT_SCALES: dict[str, Callable[[Array], float]] = {
     "relative": lambda target: 1 / _nonzero(_sum_of_squares(target)),
     "gatys": lambda target: 1 / (2 * target.size),
     "gram": lambda target: 1 / target.size,
+    "wasserstein": lambda target: 1 / (target.size * UNIT**2),
 }
 """k_c for each normalisation, given the content features P."""
 
@@ -48,27 +61,57 @@ STYLE_SCALES: dict[str, Callable[[Array], float]] = {
 """k_l for each normalisation, given the style's Gram matrix A."""
 
 
-def gram_matrix(features: Array) -> Array:
+def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     """Correlate the channels of a feature map with each other.
 
     Parameters
     ----------
     features : ndarray, shape (1, C, H, W), float32 or float64
         One layer's features of one picture.
+    mask : ndarray, shape (H, W), of the features' dtype, optional
+        Weights of the positions, T, at least 0 and not all zeros; all equal by default.
 
     Returns
     -------
     ndarray, shape (C, C)
-        F F^T / M, of the features' dtype, where F is C x M and M = H * W.
+        F F^T / M, of the features' dtype, where F is C x M and M = H * W; with a mask, F T F^T / sum T.
 
     Notes
     -----
     Gatys, Ecker and Bethge, arXiv:1508.06576, equation 3, divided by the number of positions.
     """
     flat = _flatten(features)
+    if mask is not None:
+        # With the root on both sides the product stays one of a matrix with itself, which takes half the work.
+        flat = flat * np.sqrt(mask).ravel()
     gram = flat @ flat.T
-    gram /= flat.shape[1]
+    gram /= _total_weight(features, mask)
     return gram
+
+
+def gram_gradient(features: Array, slope: Array, mask: Array | None = None) -> Array:
+    """Turn the gradient of a loss with respect to a Gram matrix into that with respect to the features.
+
+    Parameters
+    ----------
+    features : ndarray, shape (1, C, H, W)
+        Those whose `gram_matrix`, with that mask, the loss depends on.
+    slope : ndarray, shape (C, C), symmetric
+        Gradient with respect to the matrix.
+    mask : ndarray, shape (H, W), optional
+        As in `gram_matrix`.
+
+    Returns
+    -------
+    ndarray, shape (1, C, H, W)
+        2 slope F T / sum T.
+    """
+    # Scale the small matrix: the product with it is as large as the features.
+    scaled = slope * (2 / _total_weight(features, mask))
+    gradient: Array = (scaled.astype(features.dtype, copy=False) @ _flatten(features)).reshape(features.shape)
+    if mask is not None:
+        gradient *= mask
+    return gradient
 
 
 class ContentLoss(Differentiable):
@@ -119,40 +162,48 @@ class StyleLoss(Differentiable):
         Which k_l; see the module's table.
     weight : float
         Factor of the loss and its gradient.
+    mask : ndarray, shape (H, W), of the target's dtype, optional
+        Where in the picture the style applies; kept by reference.
     """
 
-    def __init__(self, target: Array, normalization: str = "relative", *, weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        target: Array,
+        normalization: str = "relative",
+        *,
+        weight: float = 1.0,
+        mask: Array | None = None,
+    ) -> None:
         float_dtype(target.dtype)
         if target.ndim != 2 or target.shape[0] != target.shape[1]:
             raise ValueError(f"target must be a Gram matrix of shape (C, C), got {target.shape}")
         self.target = target
         self.weight = weight
+        self.mask = check_mask(mask)
         self._scale = _look_up(STYLE_SCALES, normalization)(target)
+
+    def compare(self, gram: Array) -> tuple[float, Array]:
+        """Return the loss of a picture with that Gram matrix, and its gradient with respect to the matrix."""
+        difference = gram - self.target
+        loss = self.weight * self._scale * _sum_of_squares(difference)
+        difference *= 2 * self.weight * self._scale
+        return loss, difference
 
     def forward(self, features: Array) -> float:
         """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
-        flat = _flatten(features)
-        if len(flat) != len(self.target) or flat.dtype != self.target.dtype:
-            raise ValueError(
-                f"features must have the target's {len(self.target)} channels and dtype {self.target.dtype}, "
-                f"got {len(flat)} and {flat.dtype}"
-            )
-        difference = gram_matrix(features) - self.target
-        self._save((features, difference))
-        return self.weight * self._scale * _sum_of_squares(difference)
+        check_features(features, len(self.target), self.target.dtype, self.mask)
+        loss, slope = self.compare(gram_matrix(features, self.mask))
+        self._save((features, slope))
+        return loss
 
     def backward(self) -> Array:
         """Return the gradient with respect to the features, once for each `forward`."""
-        features, difference = self._take()
-        flat = _flatten(features)
-        # Scale the small matrix: the product with it is as large as the features.
-        difference *= 4 * self.weight * self._scale / flat.shape[1]
-        gradient: Array = (difference @ flat).reshape(features.shape)
-        return gradient
+        features, slope = self._take()
+        return gram_gradient(features, slope, self.mask)
 
 
 class TotalVariation(Differentiable):
-    """weight * mean over all values of their squared differences to the right and lower neighbours.
+    """weight * (2/3 of the mean square step to the side or down + 1/6 of that along both diagonals).
 
     Parameters
     ----------
@@ -161,6 +212,11 @@ class TotalVariation(Differentiable):
 
     Notes
     -----
+    Of the quadratic forms on the eight neighbours of a pixel this one is the same in every direction, to the
+    fourth order in the pixels' distance; its gradient is the nine-point Laplacian of Patra and Karttunen
+    (Numerical Methods for Partial Differential Equations 22, 2006, 936), (1 4 1; 4 -20 4; 1 4 1) / 6. With
+    neighbours to the sides alone slanted lines cost more than upright ones.
+
     It is a mean, so that a weight means the same for every size of picture. For pixels in 0 to 255 it is
     65025 times what it is for the same picture in 0 to 1.
     """
@@ -173,20 +229,56 @@ class TotalVariation(Differentiable):
         float_dtype(image.dtype)
         if image.ndim != 4 or image.size == 0:
             raise ValueError(f"image must have shape (N, C, H, W) and not be empty, got {image.shape}")
-        down, right = np.diff(image, axis=2), np.diff(image, axis=3)
-        self._save((down, right))
-        return self.weight / image.size * (_sum_of_squares(down) + _sum_of_squares(right))
+        self._save(image)
+        steps = (share * _sum_of_squares(image[b] - image[a]) for share, a, b in _NEIGHBOURS)
+        return self.weight / image.size * sum(steps)
 
     def backward(self) -> Array:
         """Return the gradient with respect to the image, once for each `forward`."""
-        down, right = self._take()
-        gradient: Array = np.zeros((*right.shape[:3], down.shape[3]), down.dtype)
-        gradient[:, :, 1:] += down
-        gradient[:, :, :-1] -= down
-        gradient[:, :, :, 1:] += right
-        gradient[:, :, :, :-1] -= right
-        gradient *= 2 * self.weight / gradient.size
+        image = self._take()
+        gradient: Array = np.zeros_like(image)
+        for share, a, b in _NEIGHBOURS:
+            step = image[b] - image[a]
+            step *= 2 * share * self.weight / image.size
+            gradient[b] += step
+            gradient[a] -= step
         return gradient
+
+
+_FIRST, _LAST, _ALL = slice(None, -1), slice(1, None), slice(None)
+_NEIGHBOURS = tuple(
+    (share, (..., *here), (..., *there))
+    for share, here, there in (
+        (2 / 3, (_FIRST, _ALL), (_LAST, _ALL)),  # down
+        (2 / 3, (_ALL, _FIRST), (_ALL, _LAST)),  # to the right
+        (1 / 6, (_FIRST, _FIRST), (_LAST, _LAST)),  # along the diagonals
+        (1 / 6, (_FIRST, _LAST), (_LAST, _FIRST)),
+    )
+)
+"""For each pair of neighbours: its share, and where the one and the other are."""
+
+
+def check_mask(mask: Array | None) -> Array | None:
+    """Return `mask`, or raise a ValueError that says why it can't weigh positions."""
+    if mask is not None and (mask.ndim != 2 or not (mask.min(initial=0) >= 0 and mask.sum() > 0)):
+        raise ValueError(f"mask must have shape (H, W), values of at least 0 and one above it, got shape {mask.shape}")
+    return mask
+
+
+def check_features(features: Array, channels: int, dtype: np.dtype[Any], mask: Array | None) -> None:
+    """Raise a ValueError if features are not of the target's channels and dtype, or the mask's size."""
+    flat = _flatten(features)
+    if len(flat) != channels or flat.dtype != dtype:
+        raise ValueError(
+            f"features must have the target's {channels} channels and dtype {dtype}, got {len(flat)} and {flat.dtype}"
+        )
+    if mask is not None and mask.shape != features.shape[2:]:
+        raise ValueError(f"features must have the mask's height and width {mask.shape}, got {features.shape[2:]}")
+
+
+def _total_weight(features: Array, mask: Array | None) -> float:
+    """Sum of the positions' weights."""
+    return float(features.shape[2] * features.shape[3] if mask is None else mask.sum(dtype=np.float64))
 
 
 def _flatten(features: Array) -> Array:

@@ -1,0 +1,142 @@
+"""A style loss that sees means apart from correlations: the Wasserstein distance between feature Gaussians.
+
+A layer's features at all positions of a picture are taken for samples of a Gaussian. Two of them, with means m
+and covariances S, are as far apart as it takes work to move the one into the other:
+
+    W^2 = |m_1 - m_2|^2 + trace(S_1 + S_2 - 2 (S_2^(1/2) S_1 S_2^(1/2))^(1/2))
+
+Dowson and Landau, "The Frechet distance between multivariate normal distributions", Journal of Multivariate
+Analysis 12 (1982), 450. As a style loss, and with these normalisations, it comes from Katherine Crowson's
+style-transfer-pytorch (2023), whose weights of losses and layers hold here too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv.nn.layers import Differentiable
+from fastconv.nn.losses import UNIT, check_features, check_mask, gram_gradient, gram_matrix
+
+Array = NDArray[Any]
+
+RIDGE = 1e-4 * UNIT**2
+"""Added to the variances: at coarse scales there are more channels than positions, so covariances are singular."""
+
+
+class Moments(NamedTuple):
+    """First and second moments of features over the positions."""
+
+    mean: Array
+    """Mean of each channel, shape (C,)."""
+    gram: Array
+    """Mean product of each pair of channels, shape (C, C)."""
+
+
+def feature_moments(features: Array, mask: Array | None = None) -> Moments:
+    """Compute the moments of one layer's features.
+
+    Parameters
+    ----------
+    features : ndarray, shape (1, C, H, W), float32 or float64
+        Features of one picture.
+    mask : ndarray, shape (H, W), of the features' dtype, optional
+        Weights of the positions; all equal by default.
+
+    Returns
+    -------
+    Moments
+        Of the features' dtype.
+    """
+    flat = features[0].reshape(features.shape[1], -1)
+    mean = flat.mean(axis=1) if mask is None else flat @ (mask / mask.sum()).ravel()
+    return Moments(mean, gram_matrix(features, mask))
+
+
+def moments_gradient(features: Array, slope: Moments, mask: Array | None = None) -> Array:
+    """Turn the gradient of a loss with respect to `feature_moments` into that with respect to the features."""
+    gradient = gram_gradient(features, slope.gram, mask)
+    weights = 1 / features[0, 0].size if mask is None else mask / mask.sum()
+    gradient += (slope.mean[:, None, None] * weights).astype(features.dtype)
+    return gradient
+
+
+class WassersteinLoss(Differentiable):
+    """weight / (C u^2) * W^2: how far the Gaussian of features is from the style picture's.
+
+    Parameters
+    ----------
+    target : Moments
+        Of the style picture's features, which may be of any size.
+    weight : float
+        Factor of the loss and its gradient.
+    mask : ndarray, shape (H, W), of the target's dtype, optional
+        Where in the picture the style applies; kept by reference.
+
+    Notes
+    -----
+    The module says what W is; u is `fastconv.nn.losses.UNIT`. Matrix roots are taken in float64.
+    """
+
+    def __init__(self, target: Moments, *, weight: float = 1.0, mask: Array | None = None) -> None:
+        channels = len(target.mean)
+        if target.gram.shape != (channels, channels):
+            raise ValueError(
+                f"target must have a mean of shape (C,) and a gram of shape (C, C), "
+                f"got {target.mean.shape} and {target.gram.shape}"
+            )
+        self.target = target
+        self.weight = weight
+        self.mask = check_mask(mask)
+        self._scale = weight / (channels * UNIT**2)
+        covariance = _covariance(target)
+        self._variance = float(np.trace(covariance))
+        self._root = _symmetric_power(*_eigen(covariance), 0.5)
+
+    def compare(self, moments: Moments) -> tuple[float, Moments]:
+        """Return the loss of a picture with those moments, and its gradient with respect to each of them."""
+        covariance = _covariance(moments)
+        mean_difference = moments.mean.astype(np.float64) - self.target.mean
+        values, vectors = _eigen(self._root @ covariance @ self._root)
+        distance = (
+            mean_difference @ mean_difference
+            + np.trace(covariance)
+            + self._variance
+            - 2 * np.sqrt(values).sum()  # the trace of the root
+        )
+        # Of the trace of a root, d trace(X^(1/2)) = trace(X^(-1/2) dX) / 2.
+        slope = np.eye(len(covariance)) - self._root @ _symmetric_power(values, vectors, -0.5) @ self._root
+        # The covariance is the Gram matrix less the mean's product with itself.
+        mean_slope = 2 * mean_difference - 2 * slope @ moments.mean
+        return self._scale * float(distance), Moments(self._scale * mean_slope, self._scale * slope)
+
+    def forward(self, features: Array) -> float:
+        """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
+        check_features(features, len(self.target.mean), self.target.mean.dtype, self.mask)
+        loss, slope = self.compare(feature_moments(features, self.mask))
+        self._save((features, slope))
+        return loss
+
+    def backward(self) -> Array:
+        """Return the gradient with respect to the features, once for each `forward`."""
+        features, slope = self._take()
+        return moments_gradient(features, slope, self.mask)
+
+
+def _covariance(moments: Moments) -> Array:
+    mean = moments.mean.astype(np.float64)
+    return moments.gram - np.outer(mean, mean) + RIDGE * np.eye(len(mean))
+
+
+def _eigen(matrix: Array) -> tuple[Array, Array]:
+    """Return eigenvalues and eigenvectors of a matrix that is positive definite but for rounding."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    # What rounding pushed to zero or below would make the root's gradient infinite.
+    return np.maximum(values, 1e-12 * values[-1]), vectors
+
+
+def _symmetric_power(values: Array, vectors: Array, exponent: float) -> Array:
+    """Return a power of the matrix with these eigenvalues and eigenvectors."""
+    return (vectors * values**exponent) @ vectors.T
