@@ -3,7 +3,7 @@
 import inspect
 import json
 from dataclasses import asdict, fields
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -477,11 +477,14 @@ def test_there_is_no_picture_before_the_first_step(thin, pictures):
         Transfer(*pictures[:2], weights=thin, size=48).result()
 
 
-def test_a_transfer_runs_once(thin, pictures):
-    transfer = Transfer(*pictures[:2], weights=thin, size=48, steps=1)
-    list(transfer)
-    with pytest.raises(RuntimeError, match="run already"):
-        next(iter(transfer))
+def test_to_iterate_again_goes_on(thin, pictures, run):
+    whole = run(size=64, enlarge=True, min_scale=40, steps=3)
+    transfer = Transfer(*pictures[:2], weights=thin, size=64, enlarge=True, min_scale=40, steps=3)
+    steps = []
+    for count in (2, 4, 1, 99):
+        steps += islice(transfer, count)
+    assert [(step.scale, step.step) for step in steps] == [(record.scale, record.step) for record in whole.losses]
+    np.testing.assert_array_equal(transfer.result().image, whole.image)
 
 
 def test_the_same_options_give_the_same_picture(run):

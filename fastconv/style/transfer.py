@@ -140,19 +140,19 @@ class RunningAverage:
     def __init__(self, decay: float, start: Array) -> None:
         self.decay = decay
         self._start = start
-        self._sum = np.zeros_like(start)
-        self._weight = 0.0
+        self.sum = np.zeros_like(start)
+        self.weight = 0.0
 
     def update(self, iterate: Array) -> None:
         """Take in the next iterate."""
-        self._sum *= self.decay
-        self._sum += (1 - self.decay) * iterate
-        self._weight = self.decay * self._weight + (1 - self.decay)
+        self.sum *= self.decay
+        self.sum += (1 - self.decay) * iterate
+        self.weight = self.decay * self.weight + (1 - self.decay)
 
     @property
     def value(self) -> Array:
         """The average so far."""
-        return self._sum / self._weight if self._weight else self._start
+        return self.sum / self.weight if self.weight else self._start
 
 
 def average_decay(options: Options, steps: int) -> float:
@@ -162,13 +162,14 @@ def average_decay(options: Options, steps: int) -> float:
     return min(0.99, max(0.0, 1 - 10 / steps))
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
-    """What the optimisation knows at a scale; the next scale, too, starts from it."""
+    """What the optimisation knows at a scale after so many steps; the next scale, too, starts from it."""
 
     scale: Scale
     optimizer: Adam
     average: RunningAverage
+    step: int = 0
 
 
 class LossRecord(NamedTuple):
@@ -234,6 +235,8 @@ class Result:
 class Transfer:
     """A run of the algorithm: iterate over its steps, and ask for `result()` at any time after the first.
 
+    To iterate again goes on where the last iteration stopped.
+
     Parameters
     ----------
     content : picture
@@ -254,6 +257,16 @@ class Transfer:
     options : Options
     plan : tuple of Scale
         The scales the run goes through.
+    settings : dict
+        As in `Result`.
+    weights_path : Path
+        The file that the weights were read from.
+    random : numpy.random.Generator
+        Where the noise comes from.
+    state : State or None
+        Where the run stands: None before the first step.
+    losses : list of LossRecord
+        Of the steps that are done.
 
     Raises
     ------
@@ -287,9 +300,11 @@ class Transfer:
         if not isinstance(weights, vgg_weights.VGGWeights):
             weights = vgg_weights.load(weights, offline=offline, progress=log is not None, log=log)
         self._network = VGG19(weights.layers, dtype=self.options.dtype, pooling=self.options.pooling)
+        self.weights_path = weights.path
         self.settings = self._describe(weights, content, pictures)
-        self._losses: list[LossRecord] = []
-        self._state: State | None = None
+        self.random = np.random.default_rng(self.options.seed)
+        self.state: State | None = None
+        self.losses: list[LossRecord] = []
 
     def _check_styles(self) -> None:
         if not self._styles:
@@ -334,18 +349,23 @@ class Transfer:
         return self._content.size if self.options.restore_size else self.plan[-1].size
 
     def __iter__(self) -> Iterator[Step]:
-        if self._state is not None:
-            raise RuntimeError("this transfer has been run already; make a new one")
-        for scale in self.plan:
+        for scale in self._scales_left():
             content = to_canvas(self._content.resized(scale.size).rgb, self.options.dtype)
-            self._state = self._next_state(scale, content)
+            if self.state is None or self.state.scale != scale:
+                self.state = self._next_state(scale, content)
             objective = self._objective(scale, content)
-            for number in range(1, scale.steps + 1):
-                yield self._step(self._state, objective, number)
+            while self.state.step < scale.steps:
+                yield self._step(self.state, objective)
+
+    def _scales_left(self) -> tuple[Scale, ...]:
+        if self.state is None:
+            return self.plan
+        current = self.plan.index(self.state.scale)
+        return self.plan[current + (self.state.step >= self.state.scale.steps) :]
 
     def _next_state(self, scale: Scale, content: Array) -> State:
         """Start a scale where the one before it ended."""
-        options, old = self.options, self._state
+        options, old = self.options, self.state
         if old is None:
             canvas = self._first_canvas(scale, content)
         else:
@@ -359,7 +379,7 @@ class Transfer:
         if self._init is not None:
             return to_canvas(self._init.resized(scale.size).rgb, self.options.dtype)
         if self.options.init == "noise":
-            return np.random.default_rng(self.options.seed).uniform(0, 255, content.shape).astype(content.dtype)
+            return self.random.uniform(0, 255, content.shape).astype(content.dtype)
         if self.options.init == "gray":
             return np.full_like(content, 127.5)
         return content.copy()
@@ -371,22 +391,23 @@ class Transfer:
         styles = [to_planes(rgb, self.options.dtype) for rgb in resized]
         return Objective(self._network, content, styles, self.options)
 
-    def _step(self, state: State, objective: Objective, number: int) -> Step:
+    def _step(self, state: State, objective: Objective) -> Step:
         started = time.perf_counter()
         canvas = state.optimizer.parameter
         losses, gradient = objective(canvas)
         if not math.isfinite(losses.total):
             raise FloatingPointError(
-                f"the loss became {losses.total} in step {number} at {state.scale.long_side} px; "
+                f"the loss became {losses.total} in step {state.step + 1} at {state.scale.long_side} px; "
                 f"try a learning_rate below {self.options.learning_rate}"
             )
         state.optimizer.step(gradient)
         if self.options.clip:
             np.clip(canvas, 0, 255, out=canvas)
         state.average.update(canvas)
+        state.step += 1
         seconds = time.perf_counter() - started
-        record = LossRecord(state.scale.long_side, number, losses.total, losses.content, losses.style, seconds)
-        self._losses.append(record)
+        record = LossRecord(state.scale.long_side, state.step, losses.total, losses.content, losses.style, seconds)
+        self.losses.append(record)
         return Step(**record._asdict(), steps=state.scale.steps, image=lambda: to_uint8(self.picture()))
 
     def picture(self) -> Array:
@@ -397,9 +418,9 @@ class Transfer:
         RuntimeError
             Before the first step.
         """
-        if self._state is None:
+        if self.state is None:
             raise RuntimeError("there is no picture before the first step")
-        return to_picture(self._state.average.value, self._state.scale.size)
+        return to_picture(self.state.average.value, self.state.scale.size)
 
     def result(self) -> Result:
         """Return the picture at its final size, however far the run has come.
@@ -410,7 +431,7 @@ class Transfer:
             Before the first step.
         """
         image = resize(self.picture(), self.output_size, method="lanczos")
-        return Result(to_uint8(image), list(self._losses), self.settings)
+        return Result(to_uint8(image), list(self.losses), self.settings)
 
 
 def _as_list(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
