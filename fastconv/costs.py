@@ -28,7 +28,7 @@ COPY_ELEMENT = 2.0  # padding or transposing an element
 TRANSFORM_INPUT = {4: 240.0, 2: 110.0}  # a vector of patches
 TRANSFORM_OUTPUT = {4: 220.0, 2: 100.0}  # a vector of tiles
 TRANSFORM_KERNEL = {4: 20.0, 2: 12.0}  # a 3x3 kernel
-CALL = 15000.0  # planning and starting a phase, of which Winograd has three
+GROUP = 60000.0  # starting Winograd's phases, anew for each group of channels
 BYTES_PER_CYCLE = 5.0  # from memory, all threads together
 CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
 FRESH_BYTES = 4 << 20  # transformed weights of more than this are better never stored
@@ -88,7 +88,7 @@ def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, t
     else:
         products = places * _panels(tiles, dtype) * depth * _step(rows)
     transforms = vectors * (depth * TRANSFORM_INPUT[tile] + rows * TRANSFORM_OUTPUT[tile])
-    cycles = g.groups * (products + transforms) + CALL
+    cycles = g.groups * (products + transforms + GROUP * threads)
     kernels = g.groups * filters * channels
     transformed = kernels * places * dtype.itemsize
     if pass_ == "weight_grad":

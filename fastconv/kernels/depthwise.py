@@ -57,8 +57,11 @@ DEPTHWISE_JOB = jit.record_type(DepthwiseJob)
 
 
 @jit.inline
-def _write(zero, job, to, value, count, spread):
-    """Write up to a vector of outputs, by way of the memory at `spread` if they lie apart."""
+def _write(zero, job, to, value, count, end, spread):
+    """Write up to a vector of outputs, by way of the memory at `spread` if they lie apart.
+
+    Where rows follow each other, a vector may reach into the next row, which is written later, up to the plane's `end`.
+    """
     item = item_bytes(zero)
     if job.relu != 0:
         value = relu(value)
@@ -66,7 +69,7 @@ def _write(zero, job, to, value, count, spread):
         store(spread, value)
         for n in range(count):
             poke(to + n * job.out_x * item, peek(zero, spread + n * item))
-    elif count == lanes(zero):
+    elif count == lanes(zero) or (job.out_y == job.grid_w and to + lanes(zero) * item <= end):
         store(to, value)
     else:
         store_first(to, value, count)
@@ -90,6 +93,7 @@ def depthwise_share(t, threads, zero, address):
         bias = splat(zero)
         if job.bias != 0:
             bias = splat(peek(zero, job.bias + channel * item))
+        end = job.out + (plane + 1) * job.out_plane * item
         for y in range(job.grid_h):
             row = copy + y * job.stride_y * pitch
             to = job.out + (plane * job.out_plane + y * job.out_y) * item
@@ -105,13 +109,13 @@ def depthwise_share(t, threads, zero, address):
                         b = fma(weight, load(zero, at + vector), b)
                         c = fma(weight, load(zero, at + 2 * vector), c)
                         d = fma(weight, load(zero, at + 3 * vector), d)
-                    _write(zero, job, to, a, width, spread)
+                    _write(zero, job, to, a, width, end, spread)
                     to += width * job.out_x * item
-                    _write(zero, job, to, b, width, spread)
+                    _write(zero, job, to, b, width, end, spread)
                     to += width * job.out_x * item
-                    _write(zero, job, to, c, width, spread)
+                    _write(zero, job, to, c, width, end, spread)
                     to += width * job.out_x * item
-                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), spread)
+                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end, spread)
                     to += width * job.out_x * item
                     x += 4 * width
                 else:
@@ -120,11 +124,11 @@ def depthwise_share(t, threads, zero, address):
                         at = here + peek(0, job.offsets + p * word) * item
                         a = fma(weight, load(zero, at), a)
                         b = fma(weight, load(zero, at + vector), b)
-                    _write(zero, job, to, a, min(width, job.grid_w - x), spread)
+                    _write(zero, job, to, a, min(width, job.grid_w - x), end, spread)
                     to += width * job.out_x * item
                     x += width
                     if x < job.grid_w:
-                        _write(zero, job, to, b, min(width, job.grid_w - x), spread)
+                        _write(zero, job, to, b, min(width, job.grid_w - x), end, spread)
                         to += width * job.out_x * item
                         x += width
 

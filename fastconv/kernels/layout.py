@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, store, store_first
+from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, store
 
 
 class PadJob(NamedTuple):
@@ -36,26 +36,30 @@ PAD_JOB = jit.record_type(PadJob)
 
 
 @jit.inline
-def _copy_row(zero, source, first, step, width, to, count):
-    """Write elements first, first + step, ... of a row (its address) of `width` elements, `count` of them."""
+def _copy_row(zero, source, first, step, width, to, count, last):
+    """Write elements first, first + step, ... of a row (its address) of `width` elements, `count` of them.
+
+    A vector may reach past the end, into what is written later, but not if this is the `last` row.
+    """
     item = item_bytes(zero)
     size = lanes(zero)
     j = 0
-    while j < count and step <= 2:
+    whole = count - size if last else count - 1  # the last place where a vector may begin
+    while j <= whole and step <= 2:
         column = first + j * step
+        here = source + column * item
         if step == 1:
             if column >= 0 and column + size <= width:
-                value = load(zero, source + column * item)
+                value = load(zero, here)
             else:
-                value = load_between(zero, source + column * item, -column, width - column)
+                value = load_between(zero, here, -column, width - column)
+        elif column >= 0 and column + 2 * size <= width:
+            value = evens(load(zero, here), load(zero, here + size * item))
         else:
-            left = load_between(zero, source + column * item, -column, width - column)
-            column += size
-            value = evens(left, load_between(zero, source + column * item, -column, width - column))
-        if j + size <= count:
-            store(to + j * item, value)
-        else:
-            store_first(to + j * item, value, count - j)
+            low, high = -column, width - column
+            right = load_between(zero, here + size * item, low - size, high - size)
+            value = evens(load_between(zero, here, low, high), right)
+        store(to + j * item, value)
         j += size
     while j < count:
         column = first + j * step
@@ -70,9 +74,10 @@ def pad_plane(zero, job, source, to):
     for y in range(job.out_height):
         row = y * job.row_step - job.top
         for phase in range(job.phases):
+            last = y == job.out_height - 1 and phase == job.phases - 1
             if row >= 0 and row < job.height:
                 here = source + row * job.width * item
-                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width)
+                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width, last)
             else:
                 for x in range(job.phase_width):
                     poke(to + x * item, zero)
