@@ -170,20 +170,22 @@ def bias_array(bias: ArrayLike | None, weight: Array) -> Array | None:
     return bias
 
 
-def index_array(indices: ArrayLike, grad_output: Array, plane: Pair) -> Array:
-    """Return `indices`, int64, of the shape of `grad_output`, each within the plane (H, W)."""
+def index_array(indices: ArrayLike, grad_output: Array) -> Array:
+    """Return `indices`, int64, of the shape of `grad_output`."""
     array = np.asarray(indices)
     if _native(array.dtype) != np.int64:
         raise TypeError(f"indices must be int64, as max_pool2d returns them, got {array.dtype}")
     if array.shape != grad_output.shape:
         raise ValueError(f"indices must have the shape of grad_output {grad_output.shape}, got {array.shape}")
-    # Read as unsigned, a negative index is a huge one: one maximum finds both.
-    if array.size and prepared(array).view(np.uint64).max() >= plane[0] * plane[1]:
-        raise ValueError(
-            f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of "
-            f"input_shape, got {array.min()} to {array.max()}"
-        )
     return array
+
+
+def index_error(indices: Array, plane: Pair) -> ValueError:
+    """Return the error that says that `indices` do not all lie within a plane (H, W)."""
+    return ValueError(
+        f"indices must lie in 0 to {plane[0] * plane[1] - 1}, within the plane {plane} of "
+        f"input_shape, got {indices.min()} to {indices.max()}"
+    )
 
 
 # --- numbers and words ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from fastconv.checks import Array, PoolGeometry
 from fastconv.kernels import elementwise, jit, pooling
 from fastconv.reference import im2col
 
-SERIAL_ELEMENTS = 1 << 14  # below this many a second thread costs more than it brings
+SERIAL_ELEMENTS = 1 << 16  # below this many a second thread costs more than it brings
 
 
 class Engine(Protocol):
@@ -24,8 +24,8 @@ class Engine(Protocol):
     def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
         """Write maxima and, unless None, their int64 indices in the plane."""
 
-    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
-        """Write the gradient by the input; every index lies within the plane."""
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> bool:
+        """Write the gradient by the input; return whether every index lies within its plane, or else stop there."""
 
     def avg_pool(
         self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
@@ -68,8 +68,11 @@ class _Reference:
         if indices is not None:
             indices[...] = where
 
-    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> bool:
+        if indices.size and not 0 <= indices.min() <= indices.max() < out.shape[2] * out.shape[3]:
+            return False
         out[...] = im2col.max_pool2d_backward(grad_output, indices, out.shape)
+        return True
 
     def avg_pool(
         self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
@@ -119,15 +122,18 @@ class _Kernels:
         job = _pool_job(x, geometry, out, indices, 0)
         _run(pooling.max_pool_share, pooling.max_pool_parallel, x, x.size, job)
 
-    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> None:
+    def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> bool:
         n, c, h, w = out.shape
+        fault = np.zeros(1, np.intp)
         out_h, out_w = grad_output.shape[2:]
         job = pooling.PoolJob(
-            x=out.ctypes.data, planes=n * c, height=h, width=w, r=0, s=0, stride_y=0, stride_x=0, top=0, left=0,
-            dilation_y=0, dilation_x=0, bottom_end=0, right_end=0, out=grad_output.ctypes.data, out_height=out_h,
-            out_width=out_w, indices=indices.ctypes.data, divisor=0, inside=0, inside_end=0,
+            x=jit.address_of(out), planes=n * c, height=h, width=w, r=0, s=0, stride_y=0, stride_x=0, top=0, left=0,
+            dilation_y=0, dilation_x=0, bottom_end=0, right_end=0, out=jit.address_of(grad_output), out_height=out_h,
+            out_width=out_w, indices=jit.address_of(indices), divisor=0, fault=jit.address_of(fault),
+            inside=0, inside_end=0,
         )  # fmt: skip
         _run(pooling.max_pool_backward_share, pooling.max_pool_backward_parallel, out, out.size, job)
+        return not fault[0]
 
     def avg_pool(
         self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
@@ -147,16 +153,16 @@ class _Kernels:
         _run(pooling.avg_pool_backward_share, pooling.avg_pool_backward_parallel, out, out.size, job)
 
     def relu(self, x: Array, out: Array) -> None:
-        job = elementwise.ElementwiseJob(x.ctypes.data, 0, out.ctypes.data, x.size)
+        job = elementwise.ElementwiseJob(jit.address_of(x), 0, jit.address_of(out), x.size)
         _run(elementwise.relu_share, elementwise.relu_parallel, x, x.size, job)
 
     def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
-        job = elementwise.ElementwiseJob(grad_output.ctypes.data, y.ctypes.data, out.ctypes.data, y.size)
+        job = elementwise.ElementwiseJob(jit.address_of(grad_output), jit.address_of(y), jit.address_of(out), y.size)
         _run(elementwise.relu_backward_share, elementwise.relu_backward_parallel, y, y.size, job)
 
     def bias_grad(self, grad_output: Array, out: Array) -> None:
         n, k, h, w = grad_output.shape
-        job = elementwise.BiasGradJob(grad_output.ctypes.data, n, k, h * w, out.ctypes.data)
+        job = elementwise.BiasGradJob(jit.address_of(grad_output), n, k, h * w, jit.address_of(out))
         _run(elementwise.bias_grad_share, elementwise.bias_grad_parallel, grad_output, grad_output.size, job)
 
 
@@ -176,15 +182,16 @@ def _pool_job(x: Array, geometry: PoolGeometry, out: Array, indices: Array | Non
     top, bottom, left, right = g.padding
     inside, inside_end = _inside(g)
     return pooling.PoolJob(
-        x.ctypes.data, g.n * g.c, g.h, g.w, g.r, g.s, *g.stride, top, left, *g.dilation, g.h + bottom, g.w + right,
-        out.ctypes.data, g.out_h, g.out_w, 0 if indices is None else indices.ctypes.data, divisor, inside, inside_end,
+        jit.address_of(x), g.n * g.c, g.h, g.w, g.r, g.s, *g.stride, top, left, *g.dilation, g.h + bottom, g.w + right,
+        jit.address_of(out), g.out_h, g.out_w, 0 if indices is None else jit.address_of(indices), divisor, 0,
+        inside, inside_end,
     )  # fmt: skip
 
 
 def _inside(g: PoolGeometry) -> tuple[int, int]:
     """Output columns (first, end) that vectors can compute: their windows lie inside the picture."""
     left, step, gap = g.padding[2], g.stride[1], g.dilation[1]
-    if step > 2 or (step == 2 and gap != 1) or g.r * g.dilation[0] * g.w >= pooling.EXACT_OFFSETS:
+    if step > 2 or g.r * g.dilation[0] * g.w >= pooling.EXACT_OFFSETS:
         return 0, 0
     return -(-left // step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)
 

@@ -137,15 +137,17 @@ def max_pool2d_backward(
     (grad_output,) = checks.float_arrays(grad_output=grad_output)
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
     checks.check_planes("grad_output", grad_output, shape)
-    indices = checks.index_array(indices, grad_output, (shape[-2], shape[-1]))
+    indices = checks.index_array(indices, grad_output)
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, indices=indices)
     if result.size:
         batch = (-1, *shape[-3:])
-        engine().max_pool_backward(
+        done = engine().max_pool_backward(
             checks.prepared(grad_output).reshape(-1, *grad_output.shape[-3:]),
             checks.prepared(indices).reshape(-1, *grad_output.shape[-3:]),
             result.reshape(batch),
         )
+        if not done:
+            raise checks.index_error(indices, (shape[-2], shape[-1]))
     return result
 
 

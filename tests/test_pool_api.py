@@ -163,6 +163,52 @@ def test_equal_maxima_of_overlapping_windows_add_up(dtype):
     assert grad.sum() == 4
 
 
+@pytest.mark.parametrize("size", [(16, 32), (17, 33), (40, 41), (2, 19)])
+def test_gradients_go_to_any_place_of_their_plane(make, size):
+    """As from windows of 2x2, but for one index, which is its neighbour's, in the second plane."""
+    x = make(1, 3, *size)
+    values, indices = fastconv.max_pool2d(x, 2, return_indices=True)
+    same(fastconv.max_pool2d_backward(values, indices, x.shape), loops.max_pool2d_backward(values, indices, x.shape))
+    indices[0, 1, -1, -1] = indices[0, 1, -1, -2]
+    out = nan_like(x)
+    fastconv.max_pool2d_backward(values, indices, x.shape, out=out)
+    same(out, loops.max_pool2d_backward(values, indices, x.shape))
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, (3, 2), (4, 5)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2, (1, 3)])
+def test_maxima_in_long_rows(make, kernel_size, stride, dilation):
+    x = np.round(make(1, 2, 11, 61), 1)
+    window = {"stride": (stride, stride), "padding": (0, 0, 0, 0)}
+    pair = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    gaps = dilation if isinstance(dilation, tuple) else (dilation, dilation)
+    values, indices = fastconv.max_pool2d(x, kernel_size, stride, dilation=dilation, return_indices=True)
+    expected, where = loops.max_pool2d(x, pair, **window, dilation=gaps, output_size=values.shape[2:])
+    same(values, expected)
+    same(indices, where)
+    same(fastconv.max_pool2d(x, kernel_size, stride, dilation=dilation), expected)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, (3, 2), (4, 5), (1, 2), (2, 1)])
+@pytest.mark.parametrize("stride", [1, 2, (3, 1), (3, 2)])
+@pytest.mark.parametrize("count_include_pad", [True, False])
+def test_means_in_long_rows(make, bound, kernel_size, stride, count_include_pad):
+    torch = pytest.importorskip("torch")
+    padding = 0 if np.min(kernel_size) == 1 else 1
+    leaf = torch.from_numpy(make(1, 2, 11, 61)).requires_grad_()
+    how = {"padding": padding, "count_include_pad": count_include_pad}
+    expected = torch.nn.functional.avg_pool2d(leaf, kernel_size, stride, **how)
+    grad_output = make(*expected.shape)
+    expected.backward(torch.from_numpy(grad_output))
+    x = leaf.detach().numpy()
+    got = fastconv.avg_pool2d(x, kernel_size, stride, **how)
+    np.testing.assert_allclose(got, expected.detach().numpy(), rtol=0, atol=10 * bound)
+    out = nan_like(x)
+    fastconv.avg_pool2d_backward(grad_output, x.shape, kernel_size, stride, **how, out=out)
+    np.testing.assert_allclose(out, leaf.grad.numpy(), rtol=0, atol=10 * bound)
+
+
 def test_unbatched(make):
     x = make(3, 8, 9)
     values, indices = fastconv.max_pool2d(x, 2, return_indices=True)
@@ -301,6 +347,15 @@ def test_an_index_out_of_range(make, index):
     indices[0, 1, 1, 1] = index
     with pytest.raises(ValueError, match=r"^indices must lie in 0 to 35, within the plane \(6, 6\)"):
         fastconv.max_pool2d_backward(values, indices, (1, 2, 6, 6))
+
+
+@pytest.mark.parametrize("index", [-1, 41 * 38, 2**32, 2**32 + 41 * 38 - 1, -(2**63)])
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 7, 11), (1, 19, 18)])
+def test_an_index_out_of_range_among_tiles(make, index, place):
+    values, indices = fastconv.max_pool2d(make(1, 2, 41, 38), 2, return_indices=True)
+    indices[0][place] = index
+    with pytest.raises(ValueError, match=r"^indices must lie in 0 to 1557, within the plane \(41, 38\)"):
+        fastconv.max_pool2d_backward(values, indices, (1, 2, 41, 38))
 
 
 def test_shapes_that_do_not_fit(make):

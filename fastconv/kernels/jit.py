@@ -212,6 +212,11 @@ def inline(function: Callable[..., Any]) -> Any:
     return numba.njit(**OPTIONS)(function)
 
 
+def unfold(function: Callable[..., Any]) -> Any:
+    """Compile a helper that becomes part of each caller's code, where its constant arguments are worked out."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)
+
+
 def share(function: Callable[..., Any]) -> Any:
     """Compile ``share(t, threads, zero, job)``, one thread's part of a kernel."""
     return _cached(numba.njit(**OPTIONS)(function))

@@ -301,6 +301,37 @@ def not_above(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def equal(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a == b; false for NaN."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fcmp_ordered("==", *args)
+
+    return Mask(a.lanes)(a, a), codegen
+
+
+@intrinsic
+def either(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return where one of two masks is true."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.or_(*args)
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def everywhere(typingctx: Any, mask: Any) -> Any:
+    """Return whether a mask is true in every lane."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits = ir.IntType(mask.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(args[0], bits), bits(-1))
+
+    return types.boolean(mask), codegen
+
+
+@intrinsic
 def sum_of(typingctx: Any, vector: Any) -> Any:
     """Return the sum of all lanes in float64."""
 
@@ -393,6 +424,41 @@ def odds(typingctx: Any, a: Any, b: Any) -> Any:
         return shuffle_ir(builder, args[0], args[1], list(range(1, 2 * a.lanes, 2)))
 
     return a(a, a), codegen
+
+
+def _every_second_order(lanes: int, element: Any) -> list[int]:
+    """Lanes that :func:`every_second` takes: half of each quarter of 128 bits from the one vector, half from the other.
+
+    Shuffles that stay within such quarters are the cheap ones before AVX-512.
+    """
+    size = 128 // element.bitwidth
+    halves = [(range(q, q + size, 2), range(lanes + q + 1, lanes + q + size, 2)) for q in range(0, lanes, size)]
+    return [lane for first, second in halves for lane in (*first, *second)]
+
+
+@intrinsic
+def every_second(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return every second element of two vectors, out of order; `b` begins with the element that `a` ends with.
+
+    :func:`in_order` puts them right: once, after as much arithmetic as need be.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[1], _every_second_order(a.lanes, a.element))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def in_order(typingctx: Any, vector: Any) -> Any:
+    """Put into order what :func:`every_second` gave."""
+    n = vector.lanes
+    places = [lane // 2 if lane < n else (lane - 1) // 2 for lane in _every_second_order(n, vector.element)]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[0], [places.index(lane) for lane in range(n)])
+
+    return vector(vector), codegen
 
 
 @intrinsic
