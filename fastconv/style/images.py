@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ FORMATS = {
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # limits of libjpeg and of the WebP container
 
 EXIF_IMAGE_DESCRIPTION = 0x010E
+ICC_DATE = slice(24, 36)  # year, month, day, hour, minute and second in a profile's header
 SIXTEEN_TO_EIGHT_BITS = 257.0  # 65535 / 255
 
 FILTERS = {
@@ -495,4 +497,7 @@ def _write_tiff16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) 
 
 
 def _srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """Return an sRGB profile without the time of its making, so that the same picture makes the same file."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[ICC_DATE] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    return bytes(profile)
