@@ -49,10 +49,11 @@ def torch():
 def torch_features(torch, layers, image, names, pooling="max", padding="zeros"):
     mean = torch.tensor([123.68, 116.779, 103.939], dtype=image.dtype)[:, None, None]
     pool = {"max": torch.nn.functional.max_pool2d, "average": torch.nn.functional.avg_pool2d}[pooling]
+    factor = {"max": 1, "average": 2}[pooling]
     features, x = {}, image - mean
     for name, weights in LAYERS[: 1 + max(map(LAYER_NAMES.index, names))]:
         if weights is None:
-            x = pool(x, 2)
+            x = factor * pool(x, 2)
         else:
             weight, bias = (torch.from_numpy(array).to(image.dtype) for array in layers[weights])
             border = "replicate" if (name, padding) == ("relu1_1", "replicate") else "constant"
@@ -114,8 +115,10 @@ def torch_composite_gradient(torch, layers, image, content, style, pooling):
     for name in STYLE_LAYERS:
         a = gram(targets[name])
         total = total + 20 * (gram(features[name]) - a).square().sum() / a.square().sum()
-    variation = image.diff(dim=2).square().sum() + image.diff(dim=3).square().sum()
-    total = total + 1e-3 * variation / image.numel()
+    straight = image.diff(dim=2).square().sum() + image.diff(dim=3).square().sum()
+    falling = (image[..., 1:, 1:] - image[..., :-1, :-1]).square().sum()
+    rising = (image[..., 1:, :-1] - image[..., :-1, 1:]).square().sum()
+    total = total + 1e-3 * (2 / 3 * straight + 1 / 6 * (falling + rising)) / image.numel()
     total.backward()
     return total.item(), image.grad
 

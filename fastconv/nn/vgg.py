@@ -76,7 +76,8 @@ class VGG19(Differentiable):
         Of the computation, the features and the gradients.
     pooling : {"max", "average"}
         The original network's, or the one whose pictures Gatys, Ecker and Bethge preferred
-        (arXiv:1508.06576, methods).
+        (arXiv:1508.06576, methods). Averages are doubled, since the weights were trained with maxima, which are
+        about twice as large.
     padding : {"zeros", "replicate"}
         What the first convolution sees around the picture: the original network's zeros, which are the mean
         pixel and so an edge to most pictures, or the picture's outermost pixels. Deeper layers always pad with
@@ -251,11 +252,11 @@ def _max_pool(x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
 
 
 def _average_pool(x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
-    y = avg_pool2d(x, 2)
+    y = avg_pool2d(x, 2, divisor_override=2)
     if not needs_gradient:
         return y, None
     input_shape = x.shape
-    return y, lambda gradient: avg_pool2d_backward(gradient, input_shape, 2)
+    return y, lambda gradient: avg_pool2d_backward(gradient, input_shape, 2, divisor_override=2)
 
 
 def _add(total: Array | None, gradient: Array) -> Array:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastconv.nn.losses import STYLE_SCALES
-from fastconv.nn.vgg import LAYER_NAMES
+from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.nn.vgg import LAYER_NAMES, PADDINGS
 from fastconv.style.images import PictureLike
 
-INITS = ("content", "noise", "gray")
+INITS = ("content", "noise", "gray", "style")
 SMALLEST_SIDE = 16  # of any picture: VGG-19's pooling halves it four times before relu5_1
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -38,32 +38,45 @@ class Options:
         Long side of the first, coarsest scale, about; from there the scales grow to `size` in steps of the
         square root of 2. At `size` or above there is one scale only.
     steps : int
-        Optimisation steps at each scale; the first of several scales takes twice as many.
+        Optimisation steps at each scale; the first of several scales takes twice as many. A step is one
+        evaluation of the loss and its gradient.
     alpha, beta : float
         Weights of the content and of the style loss.
     total_variation : float
-        Weight of the total variation, which smooths.
-    loss : {"relative", "gatys", "gram"}
-        How the losses of the layers are normalised, see `fastconv.nn.losses`. Each needs another `beta`.
+        Weight of the total variation, which smooths: a mean square over nine points.
+    loss : {"relative", "gatys", "gram", "wasserstein"}
+        How features are compared, see `fastconv.nn.losses`. Each needs another `beta`.
     content_layers, style_layers : sequence of str
-        Features compared, such as "relu4_2". The layers of a kind share its weight equally.
+        Features compared, such as "relu4_2", or "relu4_2:3" for one that counts three times as much as one
+        without a number. The layers of a kind share its weight.
     pooling : {"max", "average"}
-        How the network pools.
-    style_blend : sequence of float, optional
+        How the network pools. Averages are doubled, which brings them near the maxima in size.
+    padding : {"replicate", "zeros"}
+        What the network sees around the picture: repeated pixels, or zeros as when it was trained, which paint
+        a frame.
+    style_weights : sequence of float, optional
         Relative weight of each style picture; equal by default.
+    masks : sequence of pictures, optional
+        One for each style picture, white where in the content picture the style applies. They may overlap.
+    preserve_colors : {None, "luma", "match"}
+        How the content picture's colours are kept: the result's brightness in the content's colours, or styles
+        recoloured beforehand to the content's mean and covariance.
     style_scale : float
         Long side of the style pictures as a multiple of the result's: above 1 makes a style's forms larger.
+    optimizer : {"adam", "lbfgs"}
+        L-BFGS needs no tuning and 360 bytes a pixel more. It begins anew at each scale, and its result is the
+        best picture it saw.
     learning_rate : float
-        Grey levels a pixel moves in the first steps.
+        Grey levels a pixel moves in Adam's first steps, or in the first one of L-BFGS.
     betas : (float, float)
         Adam's decay rates.
     clip : bool
         Whether pixels are kept within 0 to 255 after each step.
     average : float, optional
-        Decay, in [0, 1), of the running average of the iterates, which is the result. By default
+        Decay, in [0, 1), of the running average of Adam's iterates, which is the result. By default
         min(0.99, 1 - 10 / steps). 0 makes the last iterate the result.
-    init : {"content", "noise", "gray"} or picture
-        What the optimisation starts from.
+    init : {"content", "noise", "gray", "style"} or picture
+        What the optimisation starts from; "style" is noise in the style pictures' colours.
     seed : int
         Of the noise.
     dtype : {"float32", "float64"}
@@ -87,8 +100,12 @@ class Options:
     content_layers: Sequence[str] = ("relu4_2",)
     style_layers: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     pooling: str = "max"
-    style_blend: Sequence[float] | None = None
+    padding: str = "replicate"
+    style_weights: Sequence[float] | None = None
+    masks: Sequence[PictureLike] | None = None
+    preserve_colors: str | None = None
     style_scale: float = 1.0
+    optimizer: str = "adam"
     learning_rate: float = 10.0
     betas: tuple[float, float] = (0.9, 0.99)
     clip: bool = True
@@ -103,20 +120,22 @@ class Options:
         self._check_whole("seed", at_least=0)
         self._check_numbers("alpha", "beta", "total_variation", zero_allowed=True)
         self._check_numbers("learning_rate", "style_scale", zero_allowed=False)
-        self._check_choice("loss", tuple(STYLE_SCALES))
+        self._check_choice("loss", tuple(CONTENT_SCALES))
         self._check_choice("pooling", ("max", "average"))
+        self._check_choice("padding", PADDINGS)
+        self._check_choice("preserve_colors", (None, "luma", "match"))
+        self._check_choice("optimizer", ("adam", "lbfgs"))
         self._check_choice("dtype", ("float32", "float64"))
-        self._check_layers("content_layers", "style_layers")
+        _check_layers("content_layers", self.content_layers)
+        _check_layers("style_layers", self.style_layers)
         if not ((self.alpha and self.content_layers) or (self.beta and self.style_layers)):
             raise OptionError("alpha and beta, or their layers, are all zero or empty: nothing to optimise")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise OptionError(f"betas must be two numbers in [0, 1), got {self.betas}")
         if self.average is not None and not 0 <= self.average < 1:
             raise OptionError(f"average must be in [0, 1), got {self.average}")
-        if self.style_blend is not None and not (
-            all(0 <= weight < math.inf for weight in self.style_blend) and sum(self.style_blend) > 0
-        ):
-            raise OptionError(f"style_blend must be numbers of at least 0, one above it, got {self.style_blend}")
+        if self.style_weights is not None and not _are_weights(self.style_weights):
+            raise OptionError(f"style_weights must be numbers of at least 0, one above it, got {self.style_weights}")
 
     def _check_whole(self, *names: str, at_least: int) -> None:
         for name in names:
@@ -131,17 +150,40 @@ class Options:
                 expected = "at least 0" if zero_allowed else "above 0"
                 raise OptionError(f"{name} must be a finite number {expected}, got {value!r}")
 
-    def _check_choice(self, name: str, choices: Sequence[str]) -> None:
+    def _check_choice(self, name: str, choices: Sequence[str | None]) -> None:
         if getattr(self, name) not in choices:
-            raise OptionError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+            raise OptionError(f"{name} must be one of {', '.join(map(str, choices))}, got {getattr(self, name)!r}")
 
-    def _check_layers(self, *names: str) -> None:
-        for name in names:
-            unknown = [layer for layer in getattr(self, name) if layer not in LAYER_NAMES]
-            if unknown:
-                raise OptionError(
-                    f"{name} must be layers of VGG-19 such as relu4_2, got {', '.join(map(repr, unknown))}"
-                )
+
+def layer_weights(layers: Sequence[str]) -> dict[str, float]:
+    """Return the share of each layer in the loss, from names such as "relu1_1" and "relu1_1:256"."""
+    weights = dict(map(_split_layer, layers))
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items() if weight}
+
+
+def _split_layer(layer: str) -> tuple[str, float]:
+    name, colon, weight = layer.partition(":")
+    return name, float(weight) if colon else 1.0
+
+
+def _check_layers(option: str, layers: Sequence[str]) -> None:
+    try:
+        names, weights = zip(*map(_split_layer, layers), strict=True) if layers else ((), ())
+    except ValueError:
+        weights = (math.nan,)
+    if layers and not _are_weights(weights):
+        expected = "layers with weights of at least 0, one above it, such as relu4_2:0.5"
+        raise OptionError(f"{option} must be {expected}, got {', '.join(layers)}")
+    for name in names:
+        if name not in LAYER_NAMES:
+            raise OptionError(f"{option} must be layers of VGG-19 such as relu4_2, got {name!r}")
+        if names.count(name) > 1:
+            raise OptionError(f"{option} must name a layer once, got {name!r} {names.count(name)} times")
+
+
+def _are_weights(numbers: Sequence[float]) -> bool:
+    return all(0 <= number < math.inf for number in numbers) and sum(numbers) > 0
 
 
 def parse_size(size: int | str) -> tuple[int, int] | None:

@@ -100,14 +100,19 @@ def to_planes(rgb: Array, dtype: str) -> Array:
 
 
 def to_canvas(rgb: Array, dtype: str) -> Array:
-    """Turn a picture (H, W, 3) into what is optimised: (1, 3, H', W'), sides repeated to multiples of 16.
+    """Turn a picture (H, W, 3) into what is optimised: (1, 3, H', W')."""
+    return pad_to_grid(to_planes(rgb, dtype))
+
+
+def pad_to_grid(planes: Array) -> Array:
+    """Repeat the last rows and columns until there are multiples of 16.
 
     Without the margin, pooling would leave the last rows and columns out, and they would be painted by the
     first layers only.
     """
-    height, width = rgb.shape[:2]
-    margin = ((0, 0), (0, 0), (0, -height % GRID), (0, -width % GRID))
-    return np.pad(to_planes(rgb, dtype), margin, mode="edge")
+    height, width = planes.shape[-2:]
+    margin = [(0, 0)] * (planes.ndim - 2) + [(0, -height % GRID), (0, -width % GRID)]
+    return np.pad(planes, margin, mode="edge")
 
 
 def to_picture(canvas: Array, size: Size) -> Array:

@@ -8,14 +8,13 @@ large forms are laid out while the picture is small and steps are cheap.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -25,12 +24,15 @@ from numpy.typing import NDArray
 
 import fastconv
 from fastconv import weights as vgg_weights
-from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation, gram_matrix
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
-from fastconv.style import memory
+from fastconv.style import masks, memory
+from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
 from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
+from fastconv.style.lbfgs import LBFGS
+from fastconv.style.objective import Losses, Objective, shares
 from fastconv.style.options import INITS, SMALLEST_SIDE, OptionError, Options, with_options
+from fastconv.style.presets import options_of
 from fastconv.style.scales import (
     Scale,
     Size,
@@ -47,88 +49,9 @@ from fastconv.style.scales import (
 
 Array = NDArray[Any]
 
-
-# --- the loss -----------------------------------------------------------------------------------------------
-
-
-class Losses(NamedTuple):
-    """The parts of the loss, each multiplied by its weight."""
-
-    content: float
-    style: float
-    smoothness: float
-
-    @property
-    def total(self) -> float:
-        """What is minimised."""
-        return sum(self)
-
-
-class Objective:
-    """The loss of a picture and its gradient: alpha * content + beta * style + total variation.
-
-    Parameters
-    ----------
-    network : VGG19
-        Whose features are compared.
-    content : ndarray, shape (1, 3, H, W)
-        Content picture, RGB from 0 to 255, of the size that will be optimised.
-    styles : sequence of ndarray, shape (1, 3, h, w)
-        Style pictures, of any size.
-    options : Options
-        Weights, layers and normalisation of the losses.
-
-    Notes
-    -----
-    Gatys, Ecker and Bethge, arXiv:1508.06576, equation 7. With several styles the style loss is the mean of
-    theirs, weighted by `Options.style_blend`.
-    """
-
-    def __init__(self, network: VGG19, content: Array, styles: Sequence[Array], options: Options) -> None:
-        self._network = network
-        self._content = self._content_losses(content, options) if options.alpha else []
-        self._style = self._style_losses(styles, options) if options.beta else []
-        self._smoothness = TotalVariation(weight=options.total_variation) if options.total_variation else None
-        self._layers = {layer for layer, _ in (*self._content, *self._style)}
-
-    def _content_losses(self, content: Array, options: Options) -> list[tuple[str, ContentLoss]]:
-        if not options.content_layers:
-            return []
-        weight = options.alpha / len(options.content_layers)
-        targets = self._network.forward(content, options.content_layers, needs_gradient=False)
-        return [(layer, ContentLoss(target, options.loss, weight=weight)) for layer, target in targets.items()]
-
-    def _style_losses(self, styles: Sequence[Array], options: Options) -> list[tuple[str, StyleLoss]]:
-        if not options.style_layers:
-            return []
-        shares = np.asarray(options.style_blend or np.ones(len(styles)), float)
-        losses = []
-        for style, share in zip(styles, shares / shares.sum(), strict=True):
-            weight = options.beta * float(share) / len(options.style_layers)
-            features = self._network.forward(style, options.style_layers, needs_gradient=False)
-            for layer in list(features):
-                target = gram_matrix(features.pop(layer))
-                losses.append((layer, StyleLoss(target, options.loss, weight=weight)))
-        return losses
-
-    def __call__(self, image: Array) -> tuple[Losses, Array]:
-        """Return the parts of the loss of `image`, shape (1, 3, H, W), and the gradient of the total."""
-        features = self._network.forward(image, self._layers)
-        content = sum(loss.forward(features[layer]) for layer, loss in self._content)
-        style = sum(loss.forward(features[layer]) for layer, loss in self._style)
-        del features  # the losses hold what they need of them, and let go of it layer by layer
-        gradient = self._network.backward({layer: partial(self._gradient_at, layer) for layer in self._layers})
-        smoothness = 0.0
-        if self._smoothness is not None:
-            smoothness = self._smoothness.forward(image)
-            gradient += self._smoothness.backward()
-        return Losses(content, style, smoothness), gradient
-
-    def _gradient_at(self, layer: str) -> Array:
-        """Gradient of all losses with respect to one layer's features."""
-        losses: Iterator[tuple[str, ContentLoss | StyleLoss]] = itertools.chain(self._content, self._style)
-        gradients = [loss.backward() for name, loss in losses if name == layer]
-        return sum(gradients[1:], start=gradients[0])
+BLOW_UP = 1000.0  # times the loss of the step before, or the range of pixels
+LEARNING_RATE_CUT = 0.25  # after stepping back
+MOST_CUTS = 5  # in a run
 
 
 # --- the run ------------------------------------------------------------------------------------------------
@@ -167,9 +90,25 @@ class State:
     """What the optimisation knows at a scale after so many steps; the next scale, too, starts from it."""
 
     scale: Scale
-    optimizer: Adam
+    optimizer: Adam | LBFGS
     average: RunningAverage
     step: int = 0
+    sound: Array | None = None
+    """Where to go back to if the next step blows up."""
+
+    def advance(self, losses: Losses, gradient: Array, *, clip: bool) -> None:
+        """Take a step, given the losses of `optimizer.parameter` and their gradient."""
+        if isinstance(self.optimizer, LBFGS):
+            self.optimizer.step(losses.total, gradient)
+            self.sound = self.optimizer.best
+            self.average.update(self.optimizer.best)
+        else:
+            self.sound = self.optimizer.parameter.copy()
+            self.optimizer.step(gradient)
+            if clip:
+                np.clip(self.optimizer.parameter, 0, 255, out=self.optimizer.parameter)
+            self.average.update(self.optimizer.parameter)
+        self.step += 1
 
 
 class LossRecord(NamedTuple):
@@ -225,11 +164,17 @@ class Result:
     settings : dict
         What the picture was made with: every option, sizes, weights and their hash, threads, versions. It
         can be written as JSON.
+    rgb : ndarray, shape (H, W, 3), float32
+        The picture before rounding, from 0 to 255, for files of 16 bits a channel.
+    alpha : ndarray, shape (H, W), float32, or None
+        The content picture's opacity from 0 to 1, None if it is opaque.
     """
 
     image: NDArray[np.uint8]
     losses: list[LossRecord]
     settings: dict[str, Any]
+    rgb: NDArray[np.float32]
+    alpha: NDArray[np.float32] | None
 
 
 class Transfer:
@@ -249,6 +194,8 @@ class Transfer:
         Whether a download of weights is forbidden.
     log : callable, optional
         Called with messages such as the announcement of a download. Without it, there is no progress bar either.
+    preset : str
+        A key of `fastconv.style.presets.PRESETS`: which defaults the options have.
     **options
         See `Options`.
 
@@ -276,6 +223,12 @@ class Transfer:
         If the run would need more memory than there is.
     fastconv.weights.WeightsError
         If the weights are missing or wrong.
+
+    Notes
+    -----
+    When the loss of a picture is not finite any more or 1000 times that of the step before, or the pixels are that
+    far out of range, the run goes back by a step and on with a quarter of the learning rate, and says so. After
+    the fifth time, iteration ends in a FloatingPointError.
     """
 
     def __init__(
@@ -286,34 +239,50 @@ class Transfer:
         weights: str | os.PathLike[str] | vgg_weights.VGGWeights | None = None,
         offline: bool = False,
         log: Callable[[str], None] | None = None,
+        preset: str = "fast",
         **options: Any,
     ) -> None:
-        self.options = Options(**options)
+        self.options = options_of(preset, options)
+        self._log = log or _warn
         self._content = _load_large_enough(content, "content")
         pictures = _as_list(styles)
-        self._styles = [_load_large_enough(style, f"style {i}") for i, style in enumerate(pictures, start=1)]
+        self._styles = self._load_styles(pictures)
+        self._masks = self._load_masks()
         self._init = None if _is_name(self.options.init) else load(self.options.init, name="init")
-        self._check_styles()
         size = target_size(self._content.size, self.options)
         self.plan = plan_scales(size, min_scale=self.options.min_scale, steps=self.options.steps)
         self._check_memory()
         if not isinstance(weights, vgg_weights.VGGWeights):
             weights = vgg_weights.load(weights, offline=offline, progress=log is not None, log=log)
-        self._network = VGG19(weights.layers, dtype=self.options.dtype, pooling=self.options.pooling)
+        self._network = VGG19(
+            weights.layers,
+            dtype=self.options.dtype,
+            pooling=self.options.pooling,
+            padding=self.options.padding,
+        )
         self.weights_path = weights.path
-        self.settings = self._describe(weights, content, pictures)
+        self.settings = {"preset": preset, **self._describe(weights, content, pictures)}
         self.random = np.random.default_rng(self.options.seed)
         self.state: State | None = None
         self.losses: list[LossRecord] = []
 
-    def _check_styles(self) -> None:
-        if not self._styles:
+    def _load_styles(self, pictures: Sequence[PictureLike]) -> list[Picture]:
+        if not pictures:
             raise OptionError("styles must hold at least one picture, got none")
-        weights = self.options.style_blend
-        if weights is not None and len(weights) != len(self._styles):
-            raise OptionError(
-                f"style_blend must hold a number for each style picture, {len(self._styles)}, got {len(weights)}"
-            )
+        for name in ("style_weights", "masks"):
+            given = getattr(self.options, name)
+            if given is not None and len(given) != len(pictures):
+                raise OptionError(f"{name} must be as many as the style pictures, {len(pictures)}, got {len(given)}")
+        styles = [_load_large_enough(style, f"style {i}") for i, style in enumerate(pictures, start=1)]
+        if self.options.preserve_colors == "match":
+            return [Picture(match_colors(style.rgb, self._content.rgb)) for style in styles]
+        return styles
+
+    def _load_masks(self) -> list[Array] | None:
+        if self.options.masks is None:
+            return None
+        sources = enumerate(self.options.masks, start=1)
+        return [masks.load_mask(source, self._content.size, name=f"mask {i}") for i, source in sources]
 
     def _check_memory(self) -> None:
         last = self.plan[-1]
@@ -323,9 +292,11 @@ class Transfer:
     def _describe(
         self, weights: vgg_weights.VGGWeights, content: PictureLike, styles: Sequence[PictureLike]
     ) -> dict[str, Any]:
-        options = asdict(self.options)
+        options = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
         if self._init is not None:
             options["init"] = _name(self.options.init)
+        if self.options.masks is not None:
+            options["masks"] = [_name(mask) for mask in self.options.masks]
         return {
             **options,
             "content": {"name": _name(content), "size": self._content.size},
@@ -370,10 +341,22 @@ class Transfer:
             canvas = self._first_canvas(scale, content)
         else:
             canvas = resize_canvas(old.average.value, old.scale.size, scale.size)
-        optimizer = Adam(canvas, options.learning_rate, betas=options.betas)
-        if old is not None:
+        if options.clip:
+            np.clip(canvas, 0, 255, out=canvas)  # interpolation overshoots
+        optimizer = self._optimizer(canvas, old.optimizer.learning_rate if old else options.learning_rate)
+        if old is not None and isinstance(optimizer, Adam) and isinstance(old.optimizer, Adam):
             resume_moments(optimizer, old.optimizer, old.scale.size, scale.size)
-        return State(scale, optimizer, RunningAverage(average_decay(options, scale.steps), canvas))
+        return State(scale, optimizer, self._average(scale, canvas))
+
+    def _optimizer(self, canvas: Array, learning_rate: float) -> Adam | LBFGS:
+        if self.options.optimizer == "lbfgs":
+            return LBFGS(canvas, learning_rate, bounds=(0, 255) if self.options.clip else None)
+        return Adam(canvas, learning_rate, betas=self.options.betas)
+
+    def _average(self, scale: Scale, canvas: Array) -> RunningAverage:
+        # L-BFGS has a best picture; the others that it tries are no approximations to anything.
+        decay = 0.0 if self.options.optimizer == "lbfgs" else average_decay(self.options, scale.steps)
+        return RunningAverage(decay, canvas)
 
     def _first_canvas(self, scale: Scale, content: Array) -> Array:
         if self._init is not None:
@@ -382,6 +365,10 @@ class Transfer:
             return self.random.uniform(0, 255, content.shape).astype(content.dtype)
         if self.options.init == "gray":
             return np.full_like(content, 127.5)
+        if self.options.init == "style":
+            weights = shares(self.options.style_weights, len(self._styles))
+            moments = color_moments([style.rgb for style in self._styles], weights)
+            return to_canvas(color_noise(*moments, scale.size, self.random), self.options.dtype)
         return content.copy()
 
     def _objective(self, scale: Scale, content: Array) -> Objective:
@@ -389,26 +376,47 @@ class Transfer:
         sizes = [style_size(style.size, scale, self.options) for style in self._styles]
         resized = [style.resized(size).rgb for style, size in zip(self._styles, sizes, strict=True)]
         styles = [to_planes(rgb, self.options.dtype) for rgb in resized]
-        return Objective(self._network, content, styles, self.options)
+        areas = None if self._masks is None else [masks.at_size(mask, scale.size) for mask in self._masks]
+        return Objective(self._network, content, styles, self.options, areas)
 
     def _step(self, state: State, objective: Objective) -> Step:
         started = time.perf_counter()
-        canvas = state.optimizer.parameter
-        losses, gradient = objective(canvas)
-        if not math.isfinite(losses.total):
-            raise FloatingPointError(
-                f"the loss became {losses.total} in step {state.step + 1} at {state.scale.long_side} px; "
-                f"try a learning_rate below {self.options.learning_rate}"
-            )
-        state.optimizer.step(gradient)
-        if self.options.clip:
-            np.clip(canvas, 0, 255, out=canvas)
-        state.average.update(canvas)
-        state.step += 1
+        losses, gradient = self._evaluate(state, objective)
+        state.advance(losses, gradient, clip=self.options.clip)
+        farthest = np.abs(state.optimizer.parameter).max()
+        if not farthest <= BLOW_UP * 255:
+            self._step_back(state, f"pixels reached {farthest:.4g}")
         seconds = time.perf_counter() - started
         record = LossRecord(state.scale.long_side, state.step, losses.total, losses.content, losses.style, seconds)
         self.losses.append(record)
-        return Step(**record._asdict(), steps=state.scale.steps, image=lambda: to_uint8(self.picture()))
+        return Step(
+            **record._asdict(), steps=state.scale.steps, image=lambda: to_uint8(self._finished(state.scale.size))
+        )
+
+    def _evaluate(self, state: State, objective: Objective) -> tuple[Losses, Array]:
+        """Return the losses and their gradient where the run stands; step back as long as it has blown up."""
+        while True:
+            with np.errstate(over="ignore", invalid="ignore"):
+                losses, gradient = objective(state.optimizer.parameter)
+            if self._is_sound(state, losses.total, gradient):
+                return losses, gradient
+            self._step_back(state, f"the loss became {losses.total:.4g}")
+
+    def _is_sound(self, state: State, loss: float, gradient: Array) -> bool:
+        if not (math.isfinite(loss) and np.isfinite(gradient).all()):
+            return False
+        # The line search of L-BFGS may try what is far too long, and knows what to do about it.
+        return isinstance(state.optimizer, LBFGS) or state.step == 0 or loss <= BLOW_UP * self.losses[-1].loss
+
+    def _step_back(self, state: State, reason: str) -> None:
+        reason = f"{reason} at {state.scale.long_side} px after step {state.step}"
+        learning_rate = LEARNING_RATE_CUT * state.optimizer.learning_rate
+        if state.step == 0 or learning_rate < 0.99 * LEARNING_RATE_CUT**MOST_CUTS * self.options.learning_rate:
+            raise FloatingPointError(f"{reason}; try a learning_rate below {self.options.learning_rate:g}")
+        self._log(f"{reason}: a step back, and on with a learning_rate of {learning_rate:g}")
+        canvas = state.average.value if state.sound is None else state.sound
+        state.optimizer = self._optimizer(canvas, learning_rate)
+        state.average = self._average(state.scale, canvas)
 
     def picture(self) -> Array:
         """Return the picture as it is, unrounded, shape (H, W, 3), at the scale that was reached.
@@ -430,12 +438,23 @@ class Transfer:
         RuntimeError
             Before the first step.
         """
-        image = resize(self.picture(), self.output_size, method="lanczos")
-        return Result(to_uint8(image), list(self.losses), self.settings)
+        rgb = self._finished(self.output_size)
+        alpha = self._content.resized(self.output_size).alpha
+        return Result(to_uint8(rgb), list(self.losses), self.settings, np.clip(rgb, 0, 255), alpha)
+
+    def _finished(self, size: Size) -> Array:
+        rgb = resize(self.picture(), size, method="lanczos")
+        if self.options.preserve_colors == "luma":
+            return with_luma(self._content.resized(size).rgb, rgb)
+        return rgb
 
 
 def _as_list(styles: PictureLike | Sequence[PictureLike]) -> list[PictureLike]:
     return list(styles) if isinstance(styles, list | tuple) else [cast(PictureLike, styles)]
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _is_name(init: PictureLike) -> bool:
@@ -466,23 +485,24 @@ def iterate(
     weights: str | os.PathLike[str] | vgg_weights.VGGWeights | None = None,
     offline: bool = False,
     log: Callable[[str], None] | None = None,
+    preset: str = "fast",
     **options: Any,
 ) -> Iterator[Step]:
     """Repaint `content` in the manner of `styles`, step by step.
 
     Parameters
     ----------
-    content, styles, weights, offline, log
+    content, styles, weights, offline, log, preset
         See `Transfer`.
     **options
-        See `Options`, which has the defaults.
+        See `Options`, which has the defaults of the preset "fast".
 
     Yields
     ------
     Step
         After each step of the optimisation; its `image()` is the picture so far.
     """
-    return iter(Transfer(content, styles, weights=weights, offline=offline, log=log, **options))
+    return iter(Transfer(content, styles, weights=weights, offline=offline, log=log, preset=preset, **options))
 
 
 @with_options
@@ -494,6 +514,7 @@ def stylize(
     offline: bool = False,
     log: Callable[[str], None] | None = None,
     callback: Callable[[Step], None] | None = None,
+    preset: str = "fast",
     **options: Any,
 ) -> Result:
     """Repaint `content` in the manner of `styles`.
@@ -512,8 +533,10 @@ def stylize(
         Called with messages such as the announcement of a download. Without it, there is no progress bar either.
     callback : callable, optional
         Called with the `Step` after each one.
+    preset : {"fast", "best", "gatys"}
+        Which defaults the options have, see `fastconv.style.presets`.
     **options
-        See `Options`, which has the defaults.
+        See `Options`, which has the defaults of "fast".
 
     Returns
     -------
@@ -539,7 +562,7 @@ def stylize(
     >>> result.image.shape  # doctest: +SKIP
     (256, 384, 3)
     """
-    transfer = Transfer(content, styles, weights=weights, offline=offline, log=log, **options)
+    transfer = Transfer(content, styles, weights=weights, offline=offline, log=log, preset=preset, **options)
     for step in transfer:
         if callback is not None:
             callback(step)

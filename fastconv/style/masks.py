@@ -1,0 +1,68 @@
+"""Masks: where in a picture a style applies, white where it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastconv.nn.vgg import LAYERS
+from fastconv.style.colors import luma
+from fastconv.style.images import ImageError, PictureLike, load, resize
+from fastconv.style.scales import Size, pad_to_grid
+
+Array = NDArray[Any]
+
+ASPECT_TOLERANCE = 0.02  # a mask that was resized to whole pixels is not exactly in proportion any more
+
+
+def load_mask(source: PictureLike, content: Size, *, name: str) -> Array:
+    """Read a mask.
+
+    Parameters
+    ----------
+    source : picture
+        White where the style applies, black where it does not, grey in between. What is transparent is black.
+    content : (int, int)
+        Height and width of the content picture, whose proportions the mask must have.
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    ndarray, shape (h, w), float32
+        Values from 0 to 1.
+
+    Raises
+    ------
+    ImageError
+        If the picture can't be read, has other proportions, or is black all over.
+    """
+    picture = load(source, name=name)
+    height, width = picture.size
+    if abs(height * content[1] / (width * content[0]) - 1) > ASPECT_TOLERANCE:
+        raise ImageError(
+            f"{name}: {width}x{height} px is out of proportion to the content picture's {content[1]}x{content[0]} px"
+        )
+    mask: Array = luma(picture.rgb) / 255
+    if picture.alpha is not None:
+        mask *= picture.alpha
+    if not mask.any():
+        raise ImageError(f"{name} is black all over; expected white where the style applies")
+    return mask
+
+
+def at_size(mask: Array, size: Size) -> Array:
+    """Average a mask over the pixels of a picture of that height and width; its canvas repeats the edge."""
+    return pad_to_grid(resize(mask, size, method="area"))
+
+
+def at_layer(mask: Array, layer: str) -> Array:
+    """Average a mask of a canvas, shape (H, W), over the pixels that become one position of a layer."""
+    names = [spec.name for spec in LAYERS]
+    poolings = sum(spec.weights is None for spec in LAYERS[: names.index(layer) + 1])
+    side = 2**poolings
+    rows, columns = (length // side for length in mask.shape)  # as pooling does, which leaves out what is over
+    blocks = mask[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    averages: Array = blocks.mean(axis=(1, 3))
+    return averages
