@@ -5,6 +5,7 @@ import os
 import stat
 import struct
 import sys
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -452,10 +453,51 @@ def test_16_bit_tiff(tmp_path):
         assert page.tags["InterColorProfile"].value
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
-def test_16_bits_are_for_tiff_only(tmp_path, noise, name):
-    with pytest.raises(ValueError, match="bits is 16"):
-        save(tmp_path / name, noise, bits=16)
+def decode_png(data):
+    """Decode a PNG of 16-bit samples, which Pillow rounds to 8 bits: its chunks, and its pixels."""
+    chunks, position = {}, 8
+    while position < len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        chunks[name] = chunks.get(name, b"") + data[position + 8 : position + 8 + length]
+        position += length + 12
+    width, height, depth, color = struct.unpack_from(">IIBB", chunks[b"IHDR"])
+    assert depth == 16
+    step = 2 * {2: 3, 6: 4}[color]
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, 1 + step * width).astype(int)
+    above = np.zeros(step * width, int)
+    for line in lines:
+        row = line[1:]
+        for i in range(row.size):
+            left, corner = (row[i - step], above[i - step]) if i >= step else (0, 0)
+            nearest = min((left, above[i], corner), key=lambda value: abs(left + above[i] - corner - value))
+            row[i] = (row[i] + (0, left, above[i], (left + above[i]) // 2, nearest)[line[0]]) % 256
+        above = row
+    return chunks, lines[:, 1:].astype(np.uint8).view(">u2").reshape(height, width, -1)
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_16_bit_png(tmp_path, transparent):
+    pytest.importorskip("numpngw")
+    shades = np.random.default_rng(1).uniform(0, 255, (9, 12, 3))
+    shades[4:] = np.linspace(0, 255, 36).reshape(12, 3)  # smooth, so that a filter is chosen
+    alpha = np.linspace(0, 1, 108).reshape(9, 12) if transparent else None
+    save(tmp_path / "out.png", shades, alpha=alpha, bits=16, metadata={"steps": "300"})
+    chunks, pixels = decode_png((tmp_path / "out.png").read_bytes())
+    np.testing.assert_allclose(pixels[..., :3] / 257, shades, atol=0.002)
+    assert pixels.shape[2] == 3 + transparent
+    if transparent:
+        np.testing.assert_allclose(pixels[..., 3] / 65535, alpha, atol=1e-5)
+    assert chunks[b"tEXt"].startswith(b"steps\x00300")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.mode == ("RGBA" if transparent else "RGB")
+        assert ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"])).profile.profile_description
+
+
+@pytest.mark.parametrize(("name", "bits"), [("out.jpg", 16), ("out.webp", 16), ("out.png", 12)])
+def test_not_every_format_has_16_bits(tmp_path, noise, name, bits):
+    for refuse in (lambda path: save(path, noise, bits=bits), lambda path: check_output(path, bits=bits)):
+        with pytest.raises(OutputError, match=f"16 for PNG and TIFF, got {bits}"):
+            refuse(tmp_path / name)
 
 
 def test_jpeg_drops_alpha_with_a_message(tmp_path, smooth):

@@ -347,7 +347,11 @@ def resize(array: np.ndarray, size: tuple[int, int], *, method: str = "lanczos")
 
 
 def check_output(
-    path: str | os.PathLike[str], *, overwrite: bool = False, shape: tuple[int, int] | None = None
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    shape: tuple[int, int] | None = None,
+    bits: int = 8,
 ) -> Path:
     """Make sure, before any work is done, that its result can be saved.
 
@@ -359,6 +363,8 @@ def check_output(
         Whether a file that is there may be replaced.
     shape : (int, int), optional
         Height and width of the result, where they are known: not every format takes large pictures.
+    bits : {8, 16}
+        Bits a channel; 16 for PNG and TIFF only.
 
     Returns
     -------
@@ -369,10 +375,11 @@ def check_output(
     ------
     OutputError
         If the extension is unknown, the folder is missing or cannot be written to, the file exists, or the
-        picture is too large for the format.
+        format has no pictures of that size or of so many bits.
     """
     path = Path(path)
     kind = _format_of(path)
+    _check_bits(path, bits)
     if shape is not None and max(shape) > LONGEST_SIDE.get(kind, max(shape)):
         raise OutputError(
             f"{path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels a side; the result has {max(shape)}"
@@ -385,6 +392,11 @@ def _format_of(path: Path) -> str:
     if kind is None:
         raise OutputError(f"{path} has the extension {path.suffix or '(none)'}; expected one of {', '.join(FORMATS)}")
     return kind
+
+
+def _check_bits(path: Path, bits: int) -> None:
+    if bits != 8 and (bits, _format_of(path)) not in ((16, "PNG"), (16, "TIFF")):
+        raise OutputError(f"{path}: expected 8 bits a channel, or 16 for PNG and TIFF, got {bits}")
 
 
 def save(
@@ -411,14 +423,14 @@ def save(
     metadata : mapping of str to str, optional
         Stored as text fields of a PNG; as one JSON object in the image description of the others.
     bits : {8, 16}
-        Bits a channel; 16 for TIFF only.
+        Bits a channel; 16 for PNG and TIFF only.
 
     Raises
     ------
     OutputError
-        If the extension is unknown or the file cannot be written.
+        If the extension is unknown, the format does not have `bits`, or the file cannot be written.
     ValueError
-        If an array has a wrong shape, `rgb` holds NaN, or the format does not have `bits`.
+        If an array has a wrong shape or `rgb` holds NaN.
 
     Warns
     -----
@@ -427,8 +439,7 @@ def save(
     """
     path = Path(path)
     kind = _format_of(path)
-    if bits != 8 and (bits, kind) != (16, "TIFF"):
-        raise ValueError(f"bits is {bits}; expected 8, or 16 for a TIFF, and {path.name} is a {kind}")
+    _check_bits(path, bits)
     _check_result(rgb, alpha)
     if alpha is not None and kind == "JPEG":
         warnings.warn(f"{path}: JPEG has no transparency; it is dropped", ImageWarning, stacklevel=2)
@@ -437,7 +448,8 @@ def save(
     try:
         with replacing(path) as file:
             if bits == 16:
-                _write_tiff16(file, pixels, dict(metadata or {}))
+                write = {"PNG": _write_png16, "TIFF": _write_tiff16}[kind]
+                write(file, pixels, dict(metadata or {}))
             else:
                 options = _pillow_options(kind, dict(metadata or {}))
                 Image.fromarray(pixels).save(file, kind, icc_profile=_srgb_profile(), **options)
@@ -479,6 +491,21 @@ def _pillow_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
     return {"exif": exif, **quality[kind]}
+
+
+# Pillow writes no colour of 16 bits.
+
+
+def _write_png16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) -> None:
+    import numpngw
+
+    numpngw.write_png(
+        file,
+        pixels,
+        text_list=list(metadata.items()),
+        iccp=("sRGB", _srgb_profile()),
+        filter_type="heuristic",
+    )
 
 
 def _write_tiff16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) -> None:
