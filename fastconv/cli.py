@@ -30,6 +30,7 @@ _EXTRA_OF = {
     "PIL": "style",
     "imageio": "style",
     "tifffile": "style",
+    "numpngw": "style",
     "psutil": "style",
     "skimage": "demo",
 }
@@ -260,6 +261,8 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("pictures", nargs="*", default=[], help="the photograph, then one or more paintings")
     parser.add_argument("-o", "--output", metavar="OUT", help="the picture to make: .png, .jpg, .webp or .tif")
     parser.add_argument("--demo", action="store_true", help="need no pictures; writes demo.png")
+    parser.add_argument("--preset", metavar="NAME", help="fast, best or gatys: which defaults the other options have")
+    parser.add_argument("--list-layers", action="store_true", help="print the names of the network's layers")
 
     picture = parser.add_argument_group("the picture")
     picture.add_argument("--size", type=_size, metavar="N|WxH", help="long side in pixels; WxH stretches")
@@ -268,11 +271,23 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     picture.add_argument("--alpha", "--content-weight", type=float, metavar="X", help="weight of the photograph")
     picture.add_argument("--beta", "--style-weight", type=float, metavar="X", help="weight of the style")
     picture.add_argument(
-        "--style-blend", type=_numbers, metavar="X,X,...", help="shares of several paintings (default: equal)"
+        "--style-weights", "-sw", type=_numbers, metavar="X,X,...", help="shares of several paintings (default: equal)"
+    )
+    picture.add_argument(
+        "--mask",
+        dest="masks",
+        action="append",
+        metavar="FILE",
+        help="white where a painting applies; once for each painting, in their order",
     )
     picture.add_argument("--style-scale", type=float, metavar="X", help="size of the paintings, times the result's")
+    picture.add_argument(
+        "--preserve-colors",
+        metavar="HOW",
+        help="luma: the photograph's colours, the result's brightness; match: paintings recoloured to the photograph",
+    )
     picture.add_argument("--total-variation", "--tv", type=float, metavar="X", help="weight of smoothness")
-    picture.add_argument("--init", metavar="START", help="content, noise, gray or a picture")
+    picture.add_argument("--init", metavar="START", help="content, noise, gray, style (its colours) or a picture")
     picture.add_argument("--seed", type=int, metavar="N", help="of the noise")
 
     method = parser.add_argument_group("the method")
@@ -282,10 +297,16 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     method.add_argument(
         "--min-scale", type=int, metavar="N", help="long side of the first scale; --size or more: no scales"
     )
-    method.add_argument("--loss", metavar="NAME", help="relative, gatys or gram; each needs another --beta")
-    method.add_argument("--content-layers", type=_names, metavar="L,L,...", help="compared with the photograph")
-    method.add_argument("--style-layers", type=_names, metavar="L,L,...", help="compared with the paintings")
+    method.add_argument(
+        "--loss", metavar="NAME", help="relative, gatys, gram or wasserstein; each needs another --beta"
+    )
+    method.add_argument(
+        "--content-layers", type=_names, metavar="L,L:W,...", help="compared with the photograph, W is a weight"
+    )
+    method.add_argument("--style-layers", type=_names, metavar="L,L:W,...", help="compared with the paintings")
     method.add_argument("--pooling", metavar="NAME", help="max or average")
+    method.add_argument("--padding", metavar="NAME", help="replicate, or zeros, which paint a frame")
+    method.add_argument("--optimizer", metavar="NAME", help="adam or lbfgs")
     method.add_argument("--learning-rate", "--lr", type=float, metavar="X", help="grey levels a step, about")
     method.add_argument("--betas", type=_numbers, metavar="X,X", help="decay rates of Adam")
     method.add_argument("--no-clip", dest="clip", action="store_false", help="let pixels leave 0 to 255")
@@ -340,8 +361,12 @@ def _style(args: argparse.Namespace) -> int:
 
     from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
     from fastconv.style.images import ImageWarning
+    from fastconv.style.options import LAYER_NAMES
     from fastconv.style.run import run
 
+    if "list_layers" in args:
+        print(*LAYER_NAMES, sep="\n")
+        return Exit.DONE
     log = None if "quiet" in args else say
     try:
         content, styles, output, options = _style_inputs(args)
