@@ -64,6 +64,8 @@ class LBFGS:
 
     def step(self, loss: float, gradient: Array) -> None:
         """Take note of the loss and its gradient at `parameter`, and move on."""
+        if gradient.shape != self.parameter.shape:
+            raise ValueError(f"gradient must have the parameter's shape {self.parameter.shape}, got {gradient.shape}")
         if loss < self._lowest:
             self._lowest = loss
             self.best[...] = self.parameter
