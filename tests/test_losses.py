@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv.nn import ContentLoss, StyleLoss, TotalVariation, gram_matrix
+from fastconv.nn.losses import add_gram_gradient
 
 NORMALIZATIONS = ("relative", "gatys", "gram")
 
@@ -24,6 +25,13 @@ def numerical_gradient(function, x, step=1e-5):
         x[index] = value
         gradient[index] = (above - below) / (2 * step)
     return gradient
+
+
+def gradient_of(loss, features):
+    """What `backward` adds to an array of zeros."""
+    total = np.zeros(features.shape, features.dtype)
+    loss.backward(features, total)
+    return total
 
 
 def written_out_gram(features):
@@ -57,8 +65,8 @@ def test_a_mask_of_ones_and_zeros_cuts_out_a_part(rng):
     np.testing.assert_allclose(gram_matrix(features, mask), gram_matrix(features[..., 2:]), rtol=1e-12, atol=1e-14)
     masked, cut = (StyleLoss(np.eye(4), mask=mask), StyleLoss(np.eye(4)))
     assert masked.forward(features) == pytest.approx(cut.forward(features[..., 2:]), rel=1e-12)
-    gradient = masked.backward()
-    np.testing.assert_allclose(gradient[..., 2:], cut.backward(), rtol=1e-10, atol=1e-14)
+    gradient = gradient_of(masked, features)
+    np.testing.assert_allclose(gradient[..., 2:], gradient_of(cut, features[..., 2:]), rtol=1e-10, atol=1e-14)
     assert not gradient[..., :2].any()
 
 
@@ -73,7 +81,7 @@ def test_content_loss_is_the_formula(rng, normalization):
     }[normalization]
     loss = ContentLoss(p, normalization, weight=3.0)
     assert loss.forward(f) == pytest.approx(3 * k * np.sum((f - p) ** 2), rel=1e-13)
-    np.testing.assert_allclose(loss.backward(), 2 * 3 * k * (f - p), rtol=1e-13)
+    np.testing.assert_allclose(gradient_of(loss, f), 2 * 3 * k * (f - p), rtol=1e-13)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -89,7 +97,7 @@ def test_style_loss_is_the_formula(rng, normalization):
     loss = StyleLoss(a, normalization, weight=3.0)
     assert loss.forward(f) == pytest.approx(3 * k * np.sum(difference**2), rel=1e-13)
     expected = 4 * 3 * k / positions * np.einsum("ij,njhw->nihw", difference, f)
-    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(gradient_of(loss, f), expected, rtol=1e-12, atol=1e-15)
 
 
 def test_total_variation_is_the_mean_squared_step_to_the_next_pixels():
@@ -115,7 +123,7 @@ def test_the_gradient_of_total_variation_is_the_nine_point_laplacian(rng):
     stencil = np.array([[1, 4, 1], [4, -20, 4], [1, 4, 1]]) / 6
     inside = (slice(1, -1), slice(1, -1))
     expected = -2 * 3 / image.size * correlate(image[0, 0], stencil)
-    np.testing.assert_allclose(loss.backward()[0, 0][inside], expected[inside], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(gradient_of(loss, image)[0, 0][inside], expected[inside], rtol=1e-12, atol=1e-15)
 
 
 def losses(rng, normalization):
@@ -135,7 +143,7 @@ def test_gradients_agree_with_finite_differences(rng, name, normalization):
     features = rng.normal(size=(1, 3, 4, 5))
     expected = numerical_gradient(loss.forward, features)
     loss.forward(features)
-    np.testing.assert_allclose(loss.backward(), expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
+    np.testing.assert_allclose(gradient_of(loss, features), expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 4), (2, 3, 4, 1), (1, 1, 1, 1)])
@@ -143,7 +151,7 @@ def test_total_variation_of_thin_pictures(rng, shape):
     loss, image = TotalVariation(), rng.normal(size=shape)
     expected = numerical_gradient(loss.forward, image)
     loss.forward(image)
-    np.testing.assert_allclose(loss.backward(), expected, atol=1e-9)
+    np.testing.assert_allclose(gradient_of(loss, image), expected, atol=1e-9)
 
 
 def test_gradients_agree_with_pytorch(rng):
@@ -170,7 +178,10 @@ def test_gradients_agree_with_pytorch(rng):
 
     ours = [ContentLoss(target), StyleLoss(gram_matrix(other), weight=100), TotalVariation(weight=5)]
     assert sum(loss.forward(f) for loss in ours) == pytest.approx(total.item(), rel=1e-13)
-    np.testing.assert_allclose(sum(loss.backward() for loss in ours), f_torch.grad.numpy(), rtol=1e-10, atol=1e-14)
+    together = np.zeros_like(f)
+    for loss in ours:
+        loss.backward(f, together)
+    np.testing.assert_allclose(together, f_torch.grad.numpy(), rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["content", "style", "total variation"])
@@ -186,7 +197,7 @@ def test_float32_stays_float32_and_is_summed_in_float64(name):
             "style": StyleLoss(gram_matrix(p)),
             "total variation": TotalVariation(),
         }
-        return loss[name].forward(f), loss[name].backward()
+        return loss[name].forward(f), gradient_of(loss[name], f)
 
     exact, exact_gradient = run(np.float64)
     value, gradient = run(np.float32)
@@ -199,25 +210,47 @@ def test_float32_stays_float32_and_is_summed_in_float64(name):
         assert value == pytest.approx(exact, rel=1e-7)
 
 
-@pytest.mark.parametrize("name", ["content", "style", "total variation"])
-def test_each_forward_serves_one_backward_and_its_input_is_not_written_to(rng, name):
+@pytest.mark.parametrize("name", ["content", "style", "masked style", "total variation"])
+def test_gradients_are_added_and_features_are_not_written_to(rng, name):
     loss = losses(rng, "relative")[name]
-    with pytest.raises(RuntimeError, match="needs a forward"):
-        loss.backward()
-    features = rng.normal(size=(1, 3, 4, 5))
+    features, total = rng.normal(size=(2, 1, 3, 4, 5))
     features.flags.writeable = False
     value = loss.forward(features)
-    first = loss.backward()
-    with pytest.raises(RuntimeError, match="serves one backward"):
-        loss.backward()
+    first = gradient_of(loss, features)
     assert loss.forward(features) == value
-    np.testing.assert_array_equal(loss.backward(), first)
+    together = total.copy()
+    loss.backward(features, together)
+    np.testing.assert_allclose(together, total + first, rtol=1e-12)
+
+
+def test_each_forward_of_a_style_loss_serves_one_backward(rng):
+    loss, features = losses(rng, "relative")["style"], rng.normal(size=(1, 3, 4, 5))
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        gradient_of(loss, features)
+    loss.forward(features)
+    gradient_of(loss, features)
+    with pytest.raises(RuntimeError, match="serves one backward"):
+        gradient_of(loss, features)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_of_a_gram_matrix_is_the_same_in_blocks(rng, monkeypatch, masked):
+    features, slope = rng.normal(size=(1, 3, 4, 5)), rng.normal(size=(3, 3))
+    mask = rng.uniform(size=(4, 5)) if masked else None
+    whole = rng.normal(size=(1, 3, 4, 5))
+    blocks = whole.copy()
+    add_gram_gradient(features, slope, whole, mask)
+    monkeypatch.setattr("fastconv.nn.losses.BLOCK_BYTES", 3 * 8 * 3)
+    add_gram_gradient(features, slope, blocks, mask)
+    np.testing.assert_allclose(blocks, whole, rtol=1e-12)
 
 
 def test_style_accepts_pictures_of_another_size(rng):
     loss = StyleLoss(gram_matrix(rng.normal(size=(1, 3, 8, 2))))
-    loss.forward(rng.normal(size=(1, 3, 5, 6)))
-    assert loss.backward().shape == (1, 3, 5, 6)
+    features = rng.normal(size=(1, 3, 5, 6))
+    expected = numerical_gradient(loss.forward, features)
+    loss.forward(features)
+    np.testing.assert_allclose(gradient_of(loss, features), expected, rtol=1e-6, atol=1e-8)
 
 
 def test_losses_say_what_is_wrong(rng):

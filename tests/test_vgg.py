@@ -1,6 +1,7 @@
 """VGG-19: features and image gradients against PyTorch and finite differences, and what it keeps."""
 
 import gc
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -95,10 +96,10 @@ def composite_gradient(network, image, content, style):
     losses = {name: StyleLoss(gram_matrix(targets[name]), weight=20.0) for name in STYLE_LAYERS}
     losses[CONTENT_LAYER] = ContentLoss(network.forward(content, [CONTENT_LAYER], needs_gradient=False)[CONTENT_LAYER])
     smoothness = TotalVariation(weight=1e-3)
-    features = network.forward(image, names)
-    total = sum(loss.forward(features[name]) for name, loss in losses.items()) + smoothness.forward(image)
-    gradient = network.backward({name: loss.backward for name, loss in losses.items()}) + smoothness.backward()
-    return total, gradient
+    total = sum(losses[name].forward(features) for name, features in network.walk(image, names))
+    gradient = network.backward({name: loss.backward for name, loss in losses.items()})
+    smoothness.backward(image, gradient)
+    return total + smoothness.forward(image), gradient
 
 
 def torch_composite_gradient(torch, layers, image, content, style, pooling):
@@ -185,15 +186,18 @@ def test_one_pass_calls_each_gradient_once_from_the_deepest_up(thin):
     features = network.forward(image, names)
     order = []
 
-    def gradient_of(name):
-        def gradient():
+    def adding(name):
+        def add(there, total):
+            np.testing.assert_array_equal(there, features[name])
             order.append(name)
-            return np.ones_like(features[name])
+            total += 1
 
-        return gradient
+        return add
 
-    network.backward({name: gradient_of(name) for name in names})
+    gradient = network.backward({name: adding(name) for name in names})
     assert order == ["relu5_1", "pool3", "relu3_2", "relu1_1"]
+    network.forward(image, names)
+    np.testing.assert_array_equal(gradient, network.backward({n: np.ones_like(f) for n, f in features.items()}))
 
 
 def test_gradients_and_image_are_not_written_to(thin):
@@ -214,6 +218,61 @@ def test_features_are_let_go_with_their_last_user(thin):
     gc.collect()
     assert not any(reference() is not None for reference in references)
     network.backward({"relu3_4": gradient})
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize(
+    "names", [["relu1_1"], ["pool1"], ["relu1_2", "pool1", "relu2_1"], ["relu1_1", "relu2_2", "pool2"]]
+)
+def test_whatever_is_asked_for_the_gradient_is_the_same(thin, names, pooling):
+    """Features that are asked for are kept, and others leave traces: the same gradient from either."""
+    network, image = VGG19(thin, dtype=np.float64, pooling=pooling), noisy_picture(21, 19)
+    shape = network.forward(image, names[-1:])[names[-1]].shape
+    gradient = {names[-1]: np.random.default_rng(5).normal(size=shape)}
+    found = []
+    for asked in (names, names[-1:], LAYER_NAMES[:12]):
+        network.forward(image, asked)
+        found.append(network.backward(gradient))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_passes_over_pictures_of_several_sizes_do_not_mix(thin):
+    network, fresh = VGG19(thin, dtype=np.float64), VGG19(thin, dtype=np.float64)
+    names = ["relu1_1", "relu2_1", "relu3_2"]
+    for size in [(20, 24), (36, 20), (20, 24), (20, 24), (16, 16)]:
+        image = noisy_picture(*size, seed=sum(size))
+        for name, features in network.walk(image, names):
+            np.testing.assert_array_equal(features, fresh.forward(image, names)[name])
+        ones = {name: np.ones_like(f) for name, f in fresh.forward(image, names).items()}
+        np.testing.assert_array_equal(network.backward(ones), fresh.backward(ones))
+
+
+def test_a_second_pass_allocates_next_to_nothing(thin):
+    network, image = VGG19(random_weights(THIN_WIDTHS)), noisy_picture(128, 128).astype(np.float32)
+    add = {"relu4_1": lambda features, total: np.add(total, 1, out=total)}
+
+    def run():
+        for _ in network.walk(image, ["relu1_1", "relu4_1"]):
+            pass
+        network.backward(add)
+
+    run()
+    tracemalloc.start()
+    try:
+        run()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.2 * image.nbytes  # the picture less its mean, its gradient, and what is on the way to them
+
+
+def test_a_walk_that_is_broken_off_serves_no_backward(thin):
+    network = VGG19(thin, dtype=np.float64)
+    name, features = next(network.walk(noisy_picture(8, 8), ["relu1_1", "relu2_1"]))
+    assert name == "relu1_1"
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        network.backward({"relu1_1": np.ones_like(features)})
 
 
 def test_the_mean_colour_gives_only_biases(thin):

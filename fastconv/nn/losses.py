@@ -1,8 +1,8 @@
 """The losses of neural style transfer: content, style, smoothness.
 
-Each is used like a layer: `forward` takes features and returns the loss, `backward` returns the gradient of
-that number with respect to those features. Both include the loss's `weight`, so that the gradients of several
-losses need only be added.
+Each is used like a layer: `forward` takes features and returns the loss, `backward` adds the gradient of that
+number with respect to those features to an array. Both include the loss's `weight`. A loss remembers nothing as
+large as features between the two: they are given to both.
 
 The formulas are those of Gatys, Ecker and Bethge, arXiv:1508.06576, equations 1 to 6, with ways to normalise
 them that differ by constant factors:
@@ -61,6 +61,9 @@ STYLE_SCALES: dict[str, Callable[[Array], float]] = {
 """k_l for each normalisation, given the style's Gram matrix A."""
 
 
+BLOCK_BYTES = 1 << 20  # of a product that is added up; the features, the product and the sums fit the last cache
+
+
 def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     """Correlate the channels of a feature map with each other.
 
@@ -89,7 +92,7 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     return gram
 
 
-def gram_gradient(features: Array, slope: Array, mask: Array | None = None) -> Array:
+def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array | None = None) -> None:
     """Turn the gradient of a loss with respect to a Gram matrix into that with respect to the features.
 
     Parameters
@@ -98,23 +101,26 @@ def gram_gradient(features: Array, slope: Array, mask: Array | None = None) -> A
         Those whose `gram_matrix`, with that mask, the loss depends on.
     slope : ndarray, shape (C, C), symmetric
         Gradient with respect to the matrix.
+    total : ndarray, shape (1, C, H, W)
+        What 2 slope F T / sum T is added to.
     mask : ndarray, shape (H, W), optional
         As in `gram_matrix`.
-
-    Returns
-    -------
-    ndarray, shape (1, C, H, W)
-        2 slope F T / sum T.
     """
+    flat = _flatten(features)
     # Scale the small matrix: the product with it is as large as the features.
-    scaled = slope * (2 / _total_weight(features, mask))
-    gradient: Array = (scaled.astype(features.dtype, copy=False) @ _flatten(features)).reshape(features.shape)
-    if mask is not None:
-        gradient *= mask
-    return gradient
+    scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
+    sums, weights = total.reshape(flat.shape), None if mask is None else mask.ravel()
+    # Block by block, so that the product stays in cache until it is added.
+    step = max(1, BLOCK_BYTES // (len(flat) * flat.itemsize))
+    for first in range(0, flat.shape[1], step):
+        block = slice(first, first + step)
+        part = scaled @ flat[:, block]
+        if weights is not None:
+            part *= weights[block]
+        sums[:, block] += part
 
 
-class ContentLoss(Differentiable):
+class ContentLoss:
     """weight * k_c * sum (F - P)^2: how far features are from those of the content picture.
 
     Parameters
@@ -140,15 +146,13 @@ class ContentLoss(Differentiable):
                 f"features must have the target's shape {self.target.shape} and dtype {self.target.dtype}, "
                 f"got {features.shape} and {features.dtype}"
             )
-        difference = features - self.target
-        self._save(difference)
-        return self.weight * self._scale * _sum_of_squares(difference)
+        return self.weight * self._scale * _sum_of_squares(features - self.target)
 
-    def backward(self) -> Array:
-        """Return the gradient with respect to the features, once for each `forward`."""
-        gradient: Array = self._take()
+    def backward(self, features: Array, total: Array) -> None:
+        """Add the gradient at `features`, an array of the target's shape and dtype, to `total`."""
+        gradient = features - self.target
         gradient *= 2 * self.weight * self._scale
-        return gradient
+        total += gradient
 
 
 class StyleLoss(Differentiable):
@@ -193,16 +197,15 @@ class StyleLoss(Differentiable):
         """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
         check_features(features, len(self.target), self.target.dtype, self.mask)
         loss, slope = self.compare(gram_matrix(features, self.mask))
-        self._save((features, slope))
+        self._save(slope)
         return loss
 
-    def backward(self) -> Array:
-        """Return the gradient with respect to the features, once for each `forward`."""
-        features, slope = self._take()
-        return gram_gradient(features, slope, self.mask)
+    def backward(self, features: Array, total: Array) -> None:
+        """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
+        add_gram_gradient(features, self._take(), total, self.mask)
 
 
-class TotalVariation(Differentiable):
+class TotalVariation:
     """weight * (2/3 of the mean square step to the side or down + 1/6 of that along both diagonals).
 
     Parameters
@@ -229,20 +232,16 @@ class TotalVariation(Differentiable):
         float_dtype(image.dtype)
         if image.ndim != 4 or image.size == 0:
             raise ValueError(f"image must have shape (N, C, H, W) and not be empty, got {image.shape}")
-        self._save(image)
         steps = (share * _sum_of_squares(image[b] - image[a]) for share, a, b in _NEIGHBOURS)
         return self.weight / image.size * sum(steps)
 
-    def backward(self) -> Array:
-        """Return the gradient with respect to the image, once for each `forward`."""
-        image = self._take()
-        gradient: Array = np.zeros_like(image)
+    def backward(self, image: Array, total: Array) -> None:
+        """Add the gradient at `image`, shape (N, C, H, W), float32 or float64, to `total`."""
         for share, a, b in _NEIGHBOURS:
             step = image[b] - image[a]
             step *= 2 * share * self.weight / image.size
-            gradient[b] += step
-            gradient[a] -= step
-        return gradient
+            total[b] += step
+            total[a] -= step
 
 
 _FIRST, _LAST, _ALL = slice(None, -1), slice(1, None), slice(None)

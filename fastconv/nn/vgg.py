@@ -6,18 +6,22 @@ convolutions, each followed by a ReLU, and a 2x2 pooling after each block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastconv.conv import PackedConv2d
+from fastconv.nn import traces
 from fastconv.nn.layers import Differentiable, float_dtype
-from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.nn.traces import Trace
+from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d
 
 Array = NDArray[Any]
-Pullback = Callable[[Array], Array]
+AddGradient: TypeAlias = Callable[[Array, Array], None]
+"""Given features and an array, adds the gradient of a loss with respect to the former to the latter."""
 
 MEAN_RGB = (123.68, 116.779, 103.939)
 """Mean pixel of the training pictures, which the network expects to be subtracted."""
@@ -31,6 +35,8 @@ class LayerSpec(NamedTuple):
     weights: str | None
     """Key of the convolution's weights, None for a pooling."""
 
+
+POOLINGS = ("max", "average")
 
 PADDINGS = ("zeros", "replicate")
 """Of the first convolution."""
@@ -58,9 +64,54 @@ _CONVOLUTIONS = tuple(layer.weights for layer in LAYERS if layer.weights)
 class _Record(NamedTuple):
     """What the backward pass needs to know of a layer that has run."""
 
-    name: str
+    layer: LayerSpec
+    input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    pullback: Pullback
+    features: Array | None
+    """The output, if it was asked for."""
+    trace: Trace | None
+    """What is left of a ReLU or a pooling else."""
+
+
+class _Buffers:
+    """The arrays of a pass, which the next pass over a picture of the same size finds again.
+
+    Features that nobody asked for, and gradients, live in two arrays by turns: those of layer i in array i % 2.
+    """
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._key: object = None
+        self._turns: list[Array] = []
+        self._kept: dict[tuple[str, str], Array] = {}
+
+    def prepare(self, key: object, sizes: list[int]) -> None:
+        """Begin a pass whose layers have so many outputs; let go of the arrays of a pass with another key."""
+        if key == self._key:
+            return
+        self._key = None
+        self._turns.clear()
+        self._kept.clear()
+        # Either may have to hold the first layer's features.
+        self._turns += [np.empty(max(sizes[0], *sizes[turn::2], 0), self._dtype) for turn in (0, 1)]
+        self._key = key
+
+    def turn(self, number: int, shape: tuple[int, ...]) -> Array:
+        """Return the array for layer `number`, which the layer after the next one overwrites."""
+        return self._turns[number % 2][: math.prod(shape)].reshape(shape)
+
+    def features(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return an array that stays until the next pass."""
+        return self._keep("features", name, shape, self._dtype)
+
+    def trace(self, name: str, shape: tuple[int, ...]) -> Trace:
+        """Return an array for a trace, which stays until the next pass."""
+        return self._keep("trace", name, shape, np.dtype(np.uint8))
+
+    def _keep(self, kind: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        if (kind, name) not in self._kept:
+            self._kept[kind, name] = np.empty(shape, dtype)
+        return self._kept[kind, name]
 
 
 class VGG19(Differentiable):
@@ -85,9 +136,10 @@ class VGG19(Differentiable):
 
     Notes
     -----
-    A convolution's weights are packed when a forward pass first reaches it, and the original is then let go.
-    Between `forward` and `backward` the network remembers the signs of its activations and the places of its
-    maxima, never a layer's input. So one network serves one thread at a time.
+    A convolution's weights are packed when a pass first reaches it, and the original is then let go. Between
+    `walk` and `backward` the network remembers the features that were asked for, and of every other layer a
+    byte an output or less. Those of relu1_1, the largest, are computed again when they are needed. All of that
+    memory is used again by the next pass. So one network serves one thread at a time.
     """
 
     def __init__(
@@ -98,21 +150,33 @@ class VGG19(Differentiable):
         pooling: str = "max",
         padding: str = "zeros",
     ) -> None:
-        poolings: dict[str, Callable[[Array, bool], tuple[Array, Pullback | None]]]
-        poolings = {"max": _max_pool, "average": _average_pool}
-        if pooling not in poolings:
-            raise ValueError(f"pooling must be one of {', '.join(poolings)}, got {pooling!r}")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
         _check_weights(layers)
         self.dtype = float_dtype(dtype)
-        self._pool = poolings[pooling]
+        self._max_pooling = pooling == "max"
         self._replicate = padding == "replicate"
         self._unpacked = {name: layers[name] for name in _CONVOLUTIONS if name in layers}
+        self._channels = {name: len(weight) for name, (weight, _) in self._unpacked.items()}
         self._packed: dict[str, PackedConv2d] = {}
+        self._buffers = _Buffers(self.dtype)
 
     def forward(self, image: Array, names: Iterable[str], *, needs_gradient: bool = True) -> dict[str, Array]:
-        """Compute the features of a picture, down to the deepest layer that is asked for.
+        """Compute the features of a picture; as `walk`, but they are returned all at once, in arrays of their own.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The features after each layer that was asked for, shape (N, C, h, w), in the network's order and
+            dtype.
+        """
+        walk = self.walk(image, names, needs_gradient=needs_gradient)
+        return {name: features.copy() for name, features in walk}
+
+    def walk(self, image: Array, names: Iterable[str], *, needs_gradient: bool = True) -> Iterator[tuple[str, Array]]:
+        """Go over the features of a picture, down to the deepest layer that is asked for.
 
         Parameters
         ----------
@@ -123,11 +187,13 @@ class VGG19(Differentiable):
         needs_gradient : bool
             False saves time and memory where no `backward` will follow.
 
-        Returns
-        -------
-        dict of str to ndarray
-            The features after each layer that was asked for, shape (N, C, h, w), in the network's order and
-            dtype.
+        Yields
+        ------
+        name : str
+            A layer that was asked for; they come in the network's order.
+        features : ndarray, shape (N, C, h, w)
+            Its features, in the network's dtype. Not to be written to, and overwritten after the next step of
+            this iteration: copy what is needed for longer.
 
         Raises
         ------
@@ -141,32 +207,41 @@ class VGG19(Differentiable):
         wanted = _check_names(names)
         path = LAYERS[: 1 + max(LAYER_NAMES.index(name) for name in wanted)]
         _check_image(image, path)
-        mean = np.reshape(MEAN_RGB, (3, 1, 1))
-        x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
-        if self._replicate:
-            x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
-        features = {}
-        tape = []
         for layer in path:
-            x, pullback = self._run(layer, x, needs_gradient)
-            if layer.name in wanted:
-                features[layer.name] = x
-            if pullback is not None:
-                tape.append(_Record(layer.name, x.shape, pullback))
-        if needs_gradient:
-            self._save((tape, wanted))
-        return features
+            self._check_present(layer)
+        return self._walk(self._centred(image), path, wanted, needs_gradient)
 
-    def backward(self, gradients: Mapping[str, Array | Callable[[], Array]]) -> Array:
-        """Compute the gradient of a loss with respect to the picture of the last `forward`, in one pass.
+    def _walk(
+        self, picture: Array, path: tuple[LayerSpec, ...], wanted: set[str], needs_gradient: bool
+    ) -> Iterator[tuple[str, Array]]:
+        shapes = self._output_shapes(picture.shape, path)
+        self._buffers.prepare((shapes, wanted if needs_gradient else None), [math.prod(shape) for shape in shapes])
+        tape: list[_Record] = []
+        x = picture
+        for number, (layer, shape) in enumerate(zip(path, shapes, strict=True)):
+            # The first layer's features are the largest and the cheapest: they are computed again.
+            kept = needs_gradient and layer.name in wanted and number > 0
+            y = self._buffers.features(layer.name, shape) if kept else self._buffers.turn(number, shape)
+            traced = needs_gradient and self._leaves_trace(path, number, kept)
+            trace = self._buffers.trace(layer.name, shape) if traced else None
+            self._run(layer, x, y, trace)
+            tape.append(_Record(layer, x.shape, shape, y if kept else None, trace))
+            if layer.name in wanted:
+                yield layer.name, y
+            x = y
+        if needs_gradient:
+            self._save((picture, tape, wanted))
+
+    def backward(self, gradients: Mapping[str, Array | AddGradient]) -> Array:
+        """Compute the gradient of a loss with respect to the picture of the last pass, in one pass.
 
         Parameters
         ----------
         gradients : mapping of str to ndarray or callable
             For each layer the loss depends on, among those asked for, the gradient with respect to its
-            features: an array of their shape and the network's dtype, or a function without arguments that
-            returns it. A function is called when the pass arrives there, so that not all of these arrays
-            exist at once. They are not written to.
+            features: an array of their shape and the network's dtype, or a function of the features and an
+            array of their shape, which adds the gradient to the latter. It is called when the pass arrives
+            there, so that not all of these gradients exist at once.
 
         Returns
         -------
@@ -176,95 +251,121 @@ class VGG19(Differentiable):
         Raises
         ------
         RuntimeError
-            If no `forward` that needs a gradient came before, or its gradient has been taken already.
+            If no pass that needs a gradient came to its end before, or its gradient has been taken already.
         TypeError
             If a gradient has another dtype than the network.
         ValueError
             If a layer was not asked for, none is given, or a gradient has another shape than its features.
         """
-        tape, wanted = self._take()
+        picture, tape, wanted = self._take()
         if not gradients or not wanted.issuperset(gradients):
             raise ValueError(
                 f"gradients must be given for one or more of {', '.join(sorted(wanted))}, "
                 f"got {', '.join(gradients) or 'none'}"
             )
         gradient: Array | None = None
-        while tape:
-            # Taken off the tape, a layer's mask or indices are freed as soon as they have served.
-            record = tape.pop()
-            if record.name in gradients:
-                gradient = _add(gradient, self._evaluate(gradients[record.name], record))
-            if gradient is not None:
-                gradient = record.pullback(gradient)
+        for number in reversed(range(len(tape))):
+            record = tape[number]
+            if gradient is None and record.layer.name not in gradients:
+                continue
+            features = record.features if number else self._first_features(picture, record)
+            if gradient is None:
+                gradient = self._buffers.turn(number, record.output_shape)
+                gradient[...] = 0
+            if record.layer.name in gradients:
+                _add(gradients[record.layer.name], features, gradient, record)
+            if number:
+                out = self._buffers.turn(number - 1, record.input_shape)
+            else:
+                out = np.empty(record.input_shape, self.dtype)
+            self._pull_back(record, features, gradient, out)
+            gradient = out
         assert gradient is not None
         return _fold_border(gradient) if self._replicate else gradient
 
-    def _run(self, layer: LayerSpec, x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
-        if layer.weights is None:
-            return self._pool(x, needs_gradient)
-        return _convolve(x, self._convolution(layer.weights), needs_gradient)
+    def _centred(self, image: Array) -> Array:
+        """Return the picture as the first convolution takes it: less the mean, with a border if it needs one."""
+        mean = np.reshape(MEAN_RGB, (3, 1, 1))
+        x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
+        return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge") if self._replicate else x
+
+    def _output_shapes(self, shape: tuple[int, ...], path: tuple[LayerSpec, ...]) -> list[tuple[int, ...]]:
+        """Return the shape of each layer's output for a picture of that shape, border included."""
+        n, channels, height, width = shape
+        if self._replicate:
+            height, width = height - 2, width - 2
+        shapes: list[tuple[int, ...]] = []
+        for layer in path:
+            if layer.weights is None:
+                height, width = height // 2, width // 2
+            else:
+                channels = self._channels[layer.weights]
+            shapes.append((n, channels, height, width))
+        return shapes
+
+    def _leaves_trace(self, path: tuple[LayerSpec, ...], number: int, kept: bool) -> bool:
+        """Whether the backward pass of a layer needs a trace: not where features or a pooling's trace tell as much."""
+        if path[number].weights is None:
+            return self._max_pooling
+        pooled = number + 1 < len(path) and path[number + 1].weights is None
+        return number > 0 and not kept and not (pooled and self._max_pooling)
+
+    def _run(self, layer: LayerSpec, x: Array, y: Array, trace: Trace | None) -> None:
+        if layer.weights is not None:
+            self._convolution(layer.weights).forward(x, out=y)
+            if trace is not None:
+                traces.relu_trace(y, trace)
+        elif trace is not None:
+            traces.max_pool(x, y, trace)
+        elif self._max_pooling:
+            max_pool2d(x, 2, out=y)
+        else:
+            avg_pool2d(x, 2, divisor_override=2, out=y)
+
+    def _first_features(self, picture: Array, record: _Record) -> Array:
+        """Compute relu1_1 again, where the gradient of relu1_2 was."""
+        y = self._buffers.turn(1, record.output_shape)
+        self._run(record.layer, picture, y, None)
+        return y
+
+    def _pull_back(self, record: _Record, features: Array | None, gradient: Array, out: Array) -> None:
+        """Write the gradient with respect to a layer's input to `out`; `gradient` is overwritten."""
+        if record.layer.weights is not None:
+            if features is not None:
+                traces.block_by_output(gradient, features)
+            elif record.trace is not None:
+                traces.block_by_trace(gradient, record.trace)
+            self._convolution(record.layer.weights).input_grad(gradient, record.input_shape, out=out)
+        elif record.trace is not None:
+            traces.max_pool_backward(gradient, record.trace, out)
+        else:
+            avg_pool2d_backward(gradient, record.input_shape, 2, divisor_override=2, out=out)
 
     def _convolution(self, name: str) -> PackedConv2d:
         if name not in self._packed:
-            if name not in self._unpacked:
-                raise ValueError(f"layers has no {name!r}, which is needed for the features asked for")
             weight, bias = (np.asarray(array, self.dtype) for array in self._unpacked[name])
             padding = 0 if self._replicate and name == _CONVOLUTIONS[0] else 1
             self._packed[name] = PackedConv2d(weight, bias, padding=padding, activation="relu")
             del self._unpacked[name]
         return self._packed[name]
 
-    def _evaluate(self, gradient: Array | Callable[[], Array], record: _Record) -> Array:
-        array = gradient() if callable(gradient) else gradient
-        if array.shape != record.output_shape:
-            raise ValueError(
-                f"gradients[{record.name!r}] must have its features' shape {record.output_shape}, got {array.shape}"
-            )
-        if array.dtype != self.dtype:
-            raise TypeError(f"gradients[{record.name!r}] must be {self.dtype}, got {array.dtype}")
-        return array
+    def _check_present(self, layer: LayerSpec) -> None:
+        if layer.weights is not None and layer.weights not in self._channels:
+            raise ValueError(f"layers has no {layer.weights!r}, which is needed for the features asked for")
 
 
-# Each layer returns its output and, if needed, a function from the gradient of the output, which it may
-# overwrite, to that of the input. What that function refers to is all that stays in memory of the layer.
-
-
-def _convolve(x: Array, convolution: PackedConv2d, needs_gradient: bool) -> tuple[Array, Pullback | None]:
-    y = convolution.forward(x)
-    if not needs_gradient:
-        return y, None
-    input_shape = x.shape
-    blocked = y <= 0
-
-    def pullback(gradient: Array) -> Array:
-        np.copyto(gradient, 0, where=blocked)
-        return convolution.input_grad(gradient, input_shape)
-
-    return y, pullback
-
-
-def _max_pool(x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
-    if not needs_gradient:
-        return max_pool2d(x, 2), None
-    y, indices = max_pool2d(x, 2, return_indices=True)
-    input_shape = x.shape
-    return y, lambda gradient: max_pool2d_backward(gradient, indices, input_shape)
-
-
-def _average_pool(x: Array, needs_gradient: bool) -> tuple[Array, Pullback | None]:
-    y = avg_pool2d(x, 2, divisor_override=2)
-    if not needs_gradient:
-        return y, None
-    input_shape = x.shape
-    return y, lambda gradient: avg_pool2d_backward(gradient, input_shape, 2, divisor_override=2)
-
-
-def _add(total: Array | None, gradient: Array) -> Array:
-    """Add in place to the pass's own array; begin it with a copy, since pullbacks overwrite it."""
-    if total is None:
-        return gradient.copy()
-    total += gradient
-    return total
+def _add(given: Array | AddGradient, features: Array | None, total: Array, record: _Record) -> None:
+    """Add a loss's gradient with respect to a layer's features to that of what lies deeper."""
+    if not isinstance(given, np.ndarray):
+        assert features is not None  # they were asked for
+        given(features, total)
+        return
+    name = record.layer.name
+    if given.shape != total.shape:
+        raise ValueError(f"gradients[{name!r}] must have its features' shape {total.shape}, got {given.shape}")
+    if given.dtype != total.dtype:
+        raise TypeError(f"gradients[{name!r}] must be {total.dtype}, got {given.dtype}")
+    total += given
 
 
 def _fold_border(gradient: Array) -> Array:

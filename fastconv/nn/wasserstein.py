@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.nn.layers import Differentiable
-from fastconv.nn.losses import UNIT, check_features, check_mask, gram_gradient, gram_matrix
+from fastconv.nn.losses import UNIT, add_gram_gradient, check_features, check_mask, gram_matrix
 
 Array = NDArray[Any]
 
@@ -55,12 +55,17 @@ def feature_moments(features: Array, mask: Array | None = None) -> Moments:
     return Moments(mean, gram_matrix(features, mask))
 
 
-def moments_gradient(features: Array, slope: Moments, mask: Array | None = None) -> Array:
-    """Turn the gradient of a loss with respect to `feature_moments` into that with respect to the features."""
-    gradient = gram_gradient(features, slope.gram, mask)
-    weights = 1 / features[0, 0].size if mask is None else mask / mask.sum()
-    gradient += (slope.mean[:, None, None] * weights).astype(features.dtype)
-    return gradient
+def add_moments_gradient(features: Array, slope: Moments, total: Array, mask: Array | None = None) -> None:
+    """Turn the gradient of a loss with respect to `feature_moments` into that with respect to the features.
+
+    It is added to `total`, an array of the features' shape and dtype.
+    """
+    add_gram_gradient(features, slope.gram, total, mask)
+    mean_slope = slope.mean[:, None, None]
+    if mask is None:
+        total += (mean_slope / features[0, 0].size).astype(features.dtype)
+    else:
+        total += (mean_slope * (mask / mask.sum())).astype(features.dtype)
 
 
 class WassersteinLoss(Differentiable):
@@ -116,13 +121,12 @@ class WassersteinLoss(Differentiable):
         """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
         check_features(features, len(self.target.mean), self.target.mean.dtype, self.mask)
         loss, slope = self.compare(feature_moments(features, self.mask))
-        self._save((features, slope))
+        self._save(slope)
         return loss
 
-    def backward(self) -> Array:
-        """Return the gradient with respect to the features, once for each `forward`."""
-        features, slope = self._take()
-        return moments_gradient(features, slope, self.mask)
+    def backward(self, features: Array, total: Array) -> None:
+        """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
+        add_moments_gradient(features, self._take(), total, self.mask)
 
 
 def _covariance(moments: Moments) -> Array:

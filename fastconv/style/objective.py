@@ -75,22 +75,23 @@ class Objective:
         smoothness = 0.0
         if self._smoothness is not None:
             smoothness = self._smoothness.forward(image)
-            gradient += self._smoothness.backward()
+            self._smoothness.backward(image, gradient)
         return Losses(content, style, smoothness), gradient
 
     def _compare_features(self, image: Array) -> tuple[float, float, Array]:
-        features = self._network.forward(image, self._layers)
-        content = sum(loss.forward(features[layer]) for layer, loss in self._content)
-        style = sum(loss.forward(features[layer]) for layer, loss in self._style)
-        del features  # the losses hold what they need of them, and let go of it layer by layer
-        gradient = self._network.backward({layer: partial(self._gradient_at, layer) for layer in self._layers})
+        content = style = 0.0
+        for layer, features in self._network.walk(image, self._layers):
+            content += sum(loss.forward(features) for name, loss in self._content if name == layer)
+            style += sum(loss.forward(features) for name, loss in self._style if name == layer)
+        gradient = self._network.backward({layer: partial(self._add_gradient, layer) for layer in self._layers})
         return content, style, gradient
 
-    def _gradient_at(self, layer: str) -> Array:
-        """Gradient of all losses with respect to one layer's features."""
+    def _add_gradient(self, layer: str, features: Array, total: Array) -> None:
+        """Add the gradients of all losses with respect to one layer's features."""
         losses: Iterator[tuple[str, ContentLoss | TextureLoss]] = itertools.chain(self._content, self._style)
-        gradients = [loss.backward() for name, loss in losses if name == layer]
-        return sum(gradients[1:], start=gradients[0])
+        for name, loss in losses:
+            if name == layer:
+                loss.backward(features, total)
 
 
 def content_losses(network: VGG19, content: Array, options: Options) -> list[tuple[str, ContentLoss]]:
@@ -117,12 +118,10 @@ def style_losses(
         return []
     losses = []
     for i, (style, share) in enumerate(zip(styles, shares(options.style_weights, len(styles)), strict=True)):
-        features = network.forward(style, weights, needs_gradient=False)
-        for layer in list(features):
+        for layer, features in network.walk(style, weights, needs_gradient=False):
             mask = None if masks is None else at_layer(masks[i], layer).astype(style.dtype)
-            target = features.pop(layer)  # which is large, and not needed for longer
             if mask is None or mask.any():
-                losses.append((layer, style_loss(target, options, options.beta * share * weights[layer], mask)))
+                losses.append((layer, style_loss(features, options, options.beta * share * weights[layer], mask)))
     return losses
 
 

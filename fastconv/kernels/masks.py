@@ -1,0 +1,235 @@
+"""What a backward pass must know of ReLU and of 2x2 max pooling, in one byte an output.
+
+Of a ReLU: whether its output is above zero. Of a pooling of rectified values: which of a window's four places held the
+maximum, or that no gradient passes since the maximum is zero. That is a quarter of the features themselves, and an
+eighth of an int64 index for a pooling.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+
+from . import jit
+from .simd import (
+    Vector,
+    as_type,
+    equal,
+    evens,
+    greater_or_nan,
+    interleaved,
+    item_bytes,
+    lanes,
+    load,
+    load_ir,
+    not_above,
+    odds,
+    peek,
+    poke,
+    record,
+    splat,
+    store,
+    store_ir,
+    vector_ir,
+    where,
+)
+
+BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order
+
+
+@intrinsic
+def _store_codes(typingctx: Any, address: Any, vector: Any) -> Any:
+    """Store each lane, a small whole number, as a byte."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow = ir.VectorType(ir.IntType(8), vector.lanes)
+        store_ir(builder, builder.fptosi(args[1], narrow), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, vector), codegen
+
+
+@intrinsic
+def _load_codes(typingctx: Any, zero: Any, address: Any) -> Any:
+    """Load a vector of bytes."""
+    vector = Vector(zero)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        codes = load_ir(builder, args[1], ir.VectorType(ir.IntType(8), vector.lanes))
+        return builder.sitofp(codes, vector_ir(zero))
+
+    return vector(zero, types.intp), codegen
+
+
+class SignJob(NamedTuple):
+    """What the ReLU kernels work on: addresses of values or gradients and of bytes, and the number of each."""
+
+    values: int
+    codes: int
+    size: int
+
+
+SIGN_JOB = jit.record_type(SignJob)
+
+
+@jit.share
+def signs_share(t, threads, zero, address):
+    """Write 1 where a value is above zero or NaN, else 0."""
+    job = record(SIGN_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    n = job.size * t // threads
+    end = job.size * (t + 1) // threads
+    none, one = splat(zero), splat(as_type(zero, 1))
+    while n + width <= end:
+        value = load(zero, job.values + n * item)
+        _store_codes(job.codes + n, where(not_above(value, none), none, one))
+        n += width
+    while n < end:
+        poke(job.codes + n, np.uint8(0) if peek(zero, job.values + n * item) <= zero else np.uint8(1))
+        n += 1
+
+
+@jit.parallel
+def signs_parallel(threads, zero, address):
+    """Run all shares of :func:`signs_share`."""
+    for t in prange(threads):
+        signs_share(np.intp(t), threads, zero, address)
+
+
+@jit.share
+def block_share(t, threads, zero, address):
+    """Set gradients to zero where the byte is 0."""
+    job = record(SIGN_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    n = job.size * t // threads
+    end = job.size * (t + 1) // threads
+    none = splat(zero)
+    while n + width <= end:
+        blocked = equal(_load_codes(zero, job.codes + n), none)
+        store(job.values + n * item, where(blocked, none, load(zero, job.values + n * item)))
+        n += width
+    while n < end:
+        if peek(np.uint8(0), job.codes + n) == 0:
+            poke(job.values + n * item, zero)
+        n += 1
+
+
+@jit.parallel
+def block_parallel(threads, zero, address):
+    """Run all shares of :func:`block_share`."""
+    for t in prange(threads):
+        block_share(np.intp(t), threads, zero, address)
+
+
+class WindowJob(NamedTuple):
+    """What the pooling kernels work on: planes of (height, width), and of half of that, rounded down."""
+
+    planes: int
+    height: int
+    width: int
+    large: int
+    small: int
+    codes: int
+
+
+WINDOW_JOB = jit.record_type(WindowJob)
+
+
+@jit.inline
+def _challenge(zero, value, code, best, place):
+    """Let `value` take the place of the best so far if it is greater, or NaN."""
+    wins = greater_or_nan(value, best)
+    return where(wins, value, best), where(wins, splat(as_type(zero, code)), place)
+
+
+@jit.share
+def max_pool_share(t, threads, zero, address):
+    """Write the maxima of 2x2 windows of `large` to `small`, and the codes of their places."""
+    job = record(WINDOW_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    none, blocked = splat(zero), splat(as_type(zero, BLOCKED))
+    rows, columns = job.height // 2, job.width // 2
+    for unit in range(job.planes * rows * t // threads, job.planes * rows * (t + 1) // threads):
+        plane = unit // rows
+        upper = job.large + (plane * job.height + (unit - plane * rows) * 2) * job.width * item
+        lower = upper + job.width * item
+        small = job.small + unit * columns * item
+        codes = job.codes + unit * columns
+        x = 0
+        while x + width <= columns:
+            at = 2 * x * item
+            left, right = load(zero, upper + at), load(zero, upper + at + width * item)
+            best, place = evens(left, right), none
+            best, place = _challenge(zero, odds(left, right), 1, best, place)
+            left, right = load(zero, lower + at), load(zero, lower + at + width * item)
+            best, place = _challenge(zero, evens(left, right), 2, best, place)
+            best, place = _challenge(zero, odds(left, right), 3, best, place)
+            store(small + x * item, best)
+            _store_codes(codes + x, where(not_above(best, none), blocked, place))
+            x += width
+        while x < columns:
+            best = peek(zero, upper + 2 * x * item)
+            place = 0
+            for code in range(1, 4):
+                row = upper if code == 1 else lower
+                value = peek(zero, row + (2 * x + code % 2) * item)
+                if value > best or value != value:
+                    best = value
+                    place = code
+            poke(small + x * item, best)
+            poke(codes + x, np.uint8(BLOCKED if best <= zero else place))
+            x += 1
+
+
+@jit.parallel
+def max_pool_parallel(threads, zero, address):
+    """Run all shares of :func:`max_pool_share`."""
+    for t in prange(threads):
+        max_pool_share(np.intp(t), threads, zero, address)
+
+
+@jit.share
+def max_pool_backward_share(t, threads, zero, address):
+    """Write gradients of `small` to the places in `large` that the codes name, and zero everywhere else."""
+    job = record(WINDOW_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    none = splat(zero)
+    rows, columns = job.height // 2, job.width // 2
+    for unit in range(job.planes * job.height * t // threads, job.planes * job.height * (t + 1) // threads):
+        plane = unit // job.height
+        y = unit - plane * job.height
+        large = job.large + unit * job.width * item
+        x = 0
+        if y < 2 * rows:
+            first = y % 2 * 2  # code of the left place
+            row = (plane * rows + y // 2) * columns
+            small, codes = job.small + row * item, job.codes + row
+            left, right = splat(as_type(zero, first)), splat(as_type(zero, first + 1))
+            while x + width <= columns:
+                code, grad = _load_codes(zero, codes + x), load(zero, small + x * item)
+                low, high = interleaved(where(equal(code, left), grad, none), where(equal(code, right), grad, none))
+                store(large + 2 * x * item, low)
+                store(large + (2 * x + width) * item, high)
+                x += width
+            while x < columns:
+                code, grad = np.intp(peek(np.uint8(0), codes + x)), peek(zero, small + x * item)
+                poke(large + 2 * x * item, grad if code == first else zero)
+                poke(large + (2 * x + 1) * item, grad if code == first + 1 else zero)
+                x += 1
+        for beyond in range(2 * x, job.width):
+            poke(large + beyond * item, zero)
+
+
+@jit.parallel
+def max_pool_backward_parallel(threads, zero, address):
+    """Run all shares of :func:`max_pool_backward_share`."""
+    for t in prange(threads):
+        max_pool_backward_share(np.intp(t), threads, zero, address)
