@@ -242,6 +242,8 @@ def divisor(value: int | None) -> int | None:
 
 def shape_like(name: str, value: Sequence[int], ranks: Sequence[int]) -> tuple[int, ...]:
     """Return `value`, a sequence of non-negative ints whose length is among `ranks`."""
+    if type(value) is tuple and len(value) in ranks and {*map(type, value)} == {int} and min(value) >= 0:
+        return value  # the usual case: the shape of an array
     wanted = f"a sequence of {' or '.join(map(str, ranks))} ints, each at least 0"
     if not _is_sequence(value) or not all(map(_is_integer, value)):
         raise TypeError(f"{name} must be {wanted}, got {_show(value)}")

@@ -125,13 +125,8 @@ class _Kernels:
     def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> bool:
         n, c, h, w = out.shape
         fault = np.zeros(1, np.intp)
-        out_h, out_w = grad_output.shape[2:]
-        job = pooling.PoolJob(
-            x=jit.address_of(out), planes=n * c, height=h, width=w, r=0, s=0, stride_y=0, stride_x=0, top=0, left=0,
-            dilation_y=0, dilation_x=0, bottom_end=0, right_end=0, out=jit.address_of(grad_output), out_height=out_h,
-            out_width=out_w, indices=jit.address_of(indices), divisor=0, fault=jit.address_of(fault),
-            inside=0, inside_end=0,
-        )  # fmt: skip
+        arrays = map(jit.address_of, (grad_output, indices, out, fault))
+        job = pooling.ScatterJob(n * c, h, w, *grad_output.shape[2:], *arrays)
         _run(pooling.max_pool_backward_share, pooling.max_pool_backward_parallel, out, out.size, job)
         return not fault[0]
 
@@ -183,7 +178,7 @@ def _pool_job(x: Array, geometry: PoolGeometry, out: Array, indices: Array | Non
     inside, inside_end = _inside(g)
     return pooling.PoolJob(
         jit.address_of(x), g.n * g.c, g.h, g.w, g.r, g.s, *g.stride, top, left, *g.dilation, g.h + bottom, g.w + right,
-        jit.address_of(out), g.out_h, g.out_w, 0 if indices is None else jit.address_of(indices), divisor, 0,
+        jit.address_of(out), g.out_h, g.out_w, 0 if indices is None else jit.address_of(indices), divisor,
         inside, inside_end,
     )  # fmt: skip
 

@@ -209,7 +209,7 @@ def _cached(dispatcher: Any) -> Any:
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a helper of kernels; it is part of its caller's cache entry."""
-    return numba.njit(**OPTIONS)(function)
+    return numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
 
 
 def unfold(function: Callable[..., Any]) -> Any:
@@ -371,6 +371,9 @@ def threading_layer() -> str:
 def _thread_mask(threads: int) -> Iterator[None]:
     """Let the calling Python thread use `threads` of Numba's workers: Numba's own setting is per thread."""
     before = numba.get_num_threads()
+    if before == threads:  # the usual case, and setting takes longer than asking
+        yield
+        return
     numba.set_num_threads(threads)
     try:
         yield

@@ -72,14 +72,28 @@ class PoolJob(NamedTuple):
     # what a sum is divided by: this number, or COUNT_PADDING the places in the padded plane, COUNT_PICTURE those in the
     # picture
     divisor: int
-    # where to write 1 if an index lies outside its plane
-    fault: int
     # output columns from `inside` to `inside_end` - 1 may be computed by vectors
     inside: int
     inside_end: int
 
 
-POOL_JOB = jit.record_type(PoolJob)
+class ScatterJob(NamedTuple):
+    """What the gradient of max pooling works on: addresses in bytes, everything else in elements."""
+
+    planes: int
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    # gradients by the outputs, and int64 places in the plane that they belong to
+    grad_output: int
+    indices: int
+    grad_input: int
+    # where to write 1 if an index lies outside its plane
+    fault: int
+
+
+POOL_JOB, SCATTER_JOB = jit.record_type(PoolJob), jit.record_type(ScatterJob)
 COUNT_PADDING, COUNT_PICTURE = 0, -(1 << 31)  # no divisor that `fastconv.checks` lets pass
 EXACT_OFFSETS = 1 << 24  # integers below this are exact in float32
 
@@ -329,7 +343,7 @@ def _add_to_places(zero, job, plane, grads, indices):
     _fill(zero, plane, size)
     for n in range(job.out_height * job.out_width):
         index = peek(0, indices + n * 8)
-        if index < 0 or index >= size:
+        if np.uint64(index) >= np.uint64(size):  # read as unsigned, a negative one is huge
             return False
         place = plane + index * item
         poke(place, peek(zero, place) + peek(zero, grads + n * item))
@@ -338,8 +352,8 @@ def _add_to_places(zero, job, plane, grads, indices):
 
 @jit.share
 def max_pool_backward_share(t, threads, zero, address):
-    """Add the gradients of some planes' outputs (`out`) to the places they came from (`x`)."""
-    job = record(POOL_JOB, address)
+    """Add the gradients of some planes' outputs to the places they came from."""
+    job = record(SCATTER_JOB, address)
     item = item_bytes(zero)
     size = job.height * job.width
     outputs = job.out_height * job.out_width
@@ -347,8 +361,8 @@ def max_pool_backward_share(t, threads, zero, address):
     # Windows of another size may give outputs of the same: the first index outside its tile tells.
     in_tiles = halves and job.out_width >= lanes(zero) and size < EXACT_OFFSETS
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        plane = job.x + number * size * item
-        grads = job.out + number * outputs * item
+        plane = job.grad_input + number * size * item
+        grads = job.grad_output + number * outputs * item
         indices = job.indices + number * outputs * 8
         in_tiles = in_tiles and _spread_over_tiles(zero, job, plane, grads, indices)
         if not in_tiles and not _add_to_places(zero, job, plane, grads, indices):
