@@ -21,7 +21,7 @@ from fastconv.kernels import elementwise, jit
 
 cold = jit.cache_is_cold()
 twins = (elementwise.relu_share, elementwise.relu_parallel)
-signed = [np.linspace(-1, 1, size, dtype=np.float32) for size in (100, 1 << 16)]
+signed = [np.linspace(-1, 1, size, dtype=np.float32) for size in (100, 1 << 20)]
 right = all(np.array_equal(fastconv.relu(x), np.maximum(x, 0)) for x in signed)
 total = lambda counts: sum(sum(getattr(twin.stats, counts).values()) for twin in twins)
 directory = jit.cache_dir()
