@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from fastconv import __version__
 if TYPE_CHECKING:
     from fastconv.weights import Found
 
-# Each extra holds those before it.
-_EXTRAS = ("weights", "style", "demo")
+# "style" holds "weights", and those after it hold "style".
+_EXTRAS = ("weights", "style", "movie", "demo")
 _EXTRA_OF = {
     "scipy": "weights",
     "h5py": "weights",
@@ -32,6 +33,8 @@ _EXTRA_OF = {
     "tifffile": "style",
     "numpngw": "style",
     "psutil": "style",
+    "shtab": "style",
+    "imageio_ffmpeg": "movie",
     "skimage": "demo",
 }
 
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_weights(commands)
     _add_style(commands)
+    _add_completion(commands)
     return parser
 
 
@@ -250,7 +254,9 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "style",
         help="repaint a photograph in the manner of a painting",
-        usage="fastconv style CONTENT STYLE [STYLE ...] -o OUT [option ...]\n       fastconv style --demo [option ...]",
+        usage="fastconv style CONTENT STYLE [STYLE ...] -o OUT [option ...]\n"
+        "       fastconv style --demo [option ...]\n"
+        "       fastconv style --resume FILE [-o OUT] [--steps N] [--save-every N] [--quiet]",
         description="Repaint a photograph in the manner of paintings, and print the path of the result. "
         "Ctrl-C saves what there is; a second one quits at once.",
         formatter_class=_StyleHelp,
@@ -258,8 +264,12 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         allow_abbrev=False,
     )
     parser.set_defaults(run=_style, extra="style")
-    parser.add_argument("pictures", nargs="*", default=[], help="the photograph, then one or more paintings")
-    parser.add_argument("-o", "--output", metavar="OUT", help="the picture to make: .png, .jpg, .webp or .tif")
+    parser.add_argument(
+        "pictures", nargs="*", default=[], help="the photograph, or a folder of them, then one or more paintings"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help="the picture to make: .png, .jpg, .webp or .tif; or a folder"
+    )
     parser.add_argument("--demo", action="store_true", help="need no pictures; writes demo.png")
     parser.add_argument("--preset", metavar="NAME", help="fast, best or gatys: which defaults the other options have")
     parser.add_argument("--list-layers", action="store_true", help="print the names of the network's layers")
@@ -312,11 +322,20 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     method.add_argument("--no-clip", dest="clip", action="store_false", help="let pixels leave 0 to 255")
     method.add_argument("--average", type=float, metavar="X", help="decay of the average of the steps; 0: the last one")
 
+    kept = parser.add_argument_group("what is kept")
+    kept.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    kept.add_argument("--save-every", type=int, metavar="N", help="save OUT-0100.png and so on, after each N steps")
+    kept.add_argument("--in-place", action="store_true", help="with --save-every: save OUT itself")
+    kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep here what --resume needs to go on")
+    kept.add_argument("--resume", type=Path, metavar="FILE", help="go on from a checkpoint, with its settings")
+    kept.add_argument("--report", type=Path, metavar="FILE.html", help="a page with pictures, losses, times, settings")
+    kept.add_argument("--movie", type=Path, metavar="FILE", help="the picture on its way, as .gif or .mp4")
+    kept.add_argument("--log", dest="log_file", type=Path, metavar="FILE.json", help="settings and losses")
+
     program = parser.add_argument_group("the program")
     program.add_argument("--weights", metavar="W", help="name or file of the weights, see: fastconv weights list")
     program.add_argument("--offline", action="store_true", help="never download weights")
     program.add_argument("--threads", type=int, metavar="N", help="(default: all)")
-    program.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     program.add_argument("--quiet", action="store_true", help="say nothing but errors")
     program.add_argument("--json", action="store_true", help="print settings and losses instead of the path")
 
@@ -357,34 +376,39 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _style(args: argparse.Namespace) -> int:
-    import warnings
-
-    from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
-    from fastconv.style.images import ImageWarning
-    from fastconv.style.options import LAYER_NAMES
     from fastconv.style.run import run
 
     if "list_layers" in args:
+        from fastconv.style.options import LAYER_NAMES
+
         print(*LAYER_NAMES, sep="\n")
         return Exit.DONE
     log = None if "quiet" in args else say
+    telling: dict[str, Any] = {"log": log, "progress": sys.stderr if log else None}
+    with _style_errors(), _image_warnings(log):
+        if "resume" in args:
+            outcome = _resume(args, telling)
+        else:
+            content, styles, output, options = _style_inputs(args)
+            if "threads" in args:
+                _limit_threads(args.threads)
+            outputs = _outputs(args, output)
+            if isinstance(content, str) and Path(content).is_dir():
+                return _style_folder(Path(content), styles, outputs, telling, options)
+            outcome = run(content, styles, outputs, **telling, **options)
+    print(outcome)
+    return 128 + outcome.interrupted_by if outcome.interrupted_by else Exit.DONE
+
+
+@contextmanager
+def _style_errors() -> Iterator[None]:
+    """Give the errors of a transfer that the user can mend their exit codes."""
+    from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
+    from fastconv.style.checkpoint import CheckpointError
+
     try:
-        content, styles, output, options = _style_inputs(args)
-        if "threads" in args:
-            _limit_threads(args.threads)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always" if log else "ignore", ImageWarning)
-            warnings.showwarning = lambda message, *_: say(str(message))
-            outcome = run(
-                content,
-                styles,
-                output,
-                overwrite="overwrite" in args,
-                log=log,
-                progress=sys.stderr if log else None,
-                **options,
-            )
-    except (OptionError, ImageError) as error:
+        yield
+    except (OptionError, ImageError, CheckpointError) as error:
         raise CommandError(Exit.USAGE, str(error)) from error
     except MemoryLimitError as error:
         raise CommandError(Exit.MEMORY, str(error)) from error
@@ -392,8 +416,92 @@ def _style(args: argparse.Namespace) -> int:
         raise CommandError(Exit.OUTPUT, str(error)) from error
     except FloatingPointError as error:
         raise CommandError(Exit.INTERNAL, str(error)) from error
-    print(outcome.as_json() if "json" in args else outcome.path)
-    return 128 + outcome.interrupted_by if outcome.interrupted_by else Exit.DONE
+
+
+@contextmanager
+def _image_warnings(log: Any) -> Iterator[None]:
+    """Say in a line what is ignored or dropped of a picture."""
+    import warnings
+
+    from fastconv.style.images import ImageWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always" if log else "ignore", ImageWarning)
+        warnings.showwarning = lambda message, *_: say(str(message))
+        yield
+
+
+def _outputs(args: argparse.Namespace, picture: Path) -> Any:
+    import dataclasses
+
+    from fastconv.style.run import Outputs
+
+    names = {field.name for field in dataclasses.fields(Outputs)}
+    return Outputs(picture, **{name: value for name, value in vars(args).items() if name in names})
+
+
+def _resume(args: argparse.Namespace, telling: dict[str, Any]) -> Any:
+    from fastconv.style.run import resume
+
+    own = {"resume", "output", "steps", "save_every", "quiet"}
+    others = [name for name, value in vars(args).items() if name not in own | {"run", "extra"} and value != []]
+    if others:
+        raise CommandError(
+            Exit.USAGE,
+            "style: --resume takes every setting from the file but -o, --steps, --save-every and --quiet; "
+            f"given as well: {', '.join(map(_spelt, others))}",
+        )
+    changes = {name: getattr(args, name) for name in ("steps", "save_every") if name in args}
+    return resume(args.resume, picture=getattr(args, "output", None), **changes, **telling)
+
+
+def _spelt(name: str) -> str:
+    """Return how the command line spells an argument."""
+    special = {"pictures": "pictures", "log_file": "--log", "clip": "--no-clip", "masks": "--mask"}
+    return special.get(name, f"--{name.replace('_', '-')}")
+
+
+def _style_folder(
+    folder: Path, styles: Sequence[Any], outputs: Any, telling: dict[str, Any], options: dict[str, Any]
+) -> int:
+    from fastconv.style.batch import run_folder
+
+    batch = run_folder(folder, styles, outputs, show=lambda outcome: print(outcome, flush=True), **telling, **options)
+    for path, reason in batch.failures.items():
+        say(f"failed: {path}: {reason}")
+    if batch.interrupted_by:
+        return 128 + batch.interrupted_by
+    return Exit.USAGE if batch.failures else Exit.DONE
+
+
+def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "completion",
+        help="print a script that completes this command in a shell",
+        description='Print a script that completes this command. For bash: eval "$(fastconv completion bash)"',
+    )
+    parser.set_defaults(run=_completion, extra="style")
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+
+
+def _completion(args: argparse.Namespace) -> Exit:
+    import shtab
+
+    parser = _parser()
+    for action in _all_actions(parser):
+        if action.type is Path or action.dest in ("pictures", "init", "masks", "weights", "source"):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, args.shell))
+    return Exit.DONE
+
+
+def _all_actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Yield the arguments of a parser and of its subcommands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from _all_actions(subparser)
 
 
 def _limit_threads(number: int) -> None:
@@ -405,7 +513,7 @@ def _limit_threads(number: int) -> None:
         raise CommandError(Exit.USAGE, f"--threads: {error}") from error
 
 
-def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], str | Path, dict[str, Any]]:
+def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], Path, dict[str, Any]]:
     """Return content, styles, output and the options given, or raise if they don't make a command."""
     from fastconv.style.run import DEMO_SIZE, demo_output, demo_pictures
 

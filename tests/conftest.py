@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fastconv.weights import VGGWeights, converted
 from fastconv.weights.model import KERNEL_SHAPES
 
 MEAN_RGB = (123.68, 116.779, 103.939)
@@ -92,6 +93,32 @@ def _read_true_layers():
                 kernel = archive[key][:, :, ::-1] if name == "conv1_1" else archive[key]
                 layers[name] = (np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), archive[f"{name}_b"])
     return layers
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory):
+    """A file of VGG-19's shapes, filled with random numbers that keep the features' variance."""
+    rng = np.random.default_rng(0)
+    layers = {}
+    for name, shape in KERNEL_SHAPES.items():
+        weight = rng.standard_normal(shape, dtype=np.float32) * np.float32(np.sqrt(2 / (9 * shape[1])))
+        layers[name] = weight, np.zeros(shape[0], np.float32)
+    path = tmp_path_factory.mktemp("weights") / "random.npz"
+    converted.write(VGGWeights(layers, "random.npz", "cd" * 32, path, exact=True), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, random_weights):
+    """A current folder with photo.png and painting.png, and weights that need no download."""
+    Image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(1)
+    for name, shape in (("photo.png", (4, 6)), ("painting.png", (5, 5))):
+        coarse = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((8 * shape[1], 8 * shape[0])).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASTCONV_WEIGHTS", str(random_weights))
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

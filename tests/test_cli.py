@@ -136,7 +136,7 @@ class TestMissingExtra:
     def test_the_table_is_that_of_the_project_file(self):
         tomllib = pytest.importorskip("tomllib")
         project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-        module_of = {"Pillow": "PIL", "scikit-image": "skimage"}
+        module_of = {"Pillow": "PIL", "scikit-image": "skimage", "imageio-ffmpeg": "imageio_ffmpeg"}
         expected = {}
         for extra in cli._EXTRAS:
             for requirement in project["optional-dependencies"][extra]:

@@ -493,7 +493,8 @@ def test_winograd_packed(make, dtype, algorithm, groups):
     got_by_input = packed.input_grad(grad_output, x.shape, out=nan_like(x))
     assert np.abs(got - expected).max() <= bound * np.sqrt(np.mean(expected**2))
     assert np.abs(got_by_input - by_input).max() <= bound * np.sqrt(np.mean(by_input**2))
-    assert packed.nbytes == size >= weight.nbytes * 5  # 36 for 9, made once for both, beside the weight itself
+    if algorithm == "winograd":
+        assert packed.nbytes == size >= weight.nbytes * 5  # 36 for 9, made once for both, beside the weight itself
     again = pickle.loads(pickle.dumps(packed)).forward(x)
     np.testing.assert_array_equal(again, got)
 

@@ -112,13 +112,18 @@ def bias_grad_share(t, threads, zero, address):
         for image in range(job.images):
             plane = job.grad + (image * job.filters + k) * job.plane * item
             n = 0
-            while n + width <= job.plane:
-                stop = min(n + _BLOCK * width, job.plane - width + 1)
-                part = splat(zero)
+            while n + 4 * width <= job.plane:
+                stop = min(n + _BLOCK * width, job.plane - 4 * width + 1)
+                # Four sums at a time: an addition waits for the one before it, not for memory.
+                a = b = c = d = splat(zero)
                 while n < stop:
-                    part = part + load(zero, plane + n * item)
-                    n += width
-                total += sum_of(part)
+                    here = plane + n * item
+                    a = a + load(zero, here)
+                    b = b + load(zero, here + width * item)
+                    c = c + load(zero, here + 2 * width * item)
+                    d = d + load(zero, here + 3 * width * item)
+                    n += 4 * width
+                total += sum_of((a + b) + (c + d))
             while n < job.plane:
                 total += peek(zero, plane + n * item)
                 n += 1

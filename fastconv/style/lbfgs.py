@@ -33,6 +33,10 @@ class LBFGS:
         line search.
     bounds : (float, float), optional
         Least and largest value.
+    dtype : str, optional
+        Precision of the points where the loss is evaluated, by default that of `start`.
+    factor : float, optional
+        As in the attributes, to go on with a search that was begun before.
 
     Attributes
     ----------
@@ -40,7 +44,12 @@ class LBFGS:
         Where the loss is to be evaluated next.
     best : ndarray
         Where the loss was lowest so far.
-    learning_rate : float
+    learning_rate, bounds
+        As above.
+    start : ndarray, float64, or None
+        `parameter` in full, if a search begins there: nothing else, but for `factor`, need be kept to go on.
+    factor : float or None
+        What the loss is multiplied by in the search; None before the first step.
 
     Notes
     -----
@@ -49,13 +58,23 @@ class LBFGS:
     itself, as it does when the noise of a float32 gradient leaves no step downhill to be found.
     """
 
-    def __init__(self, start: Array, learning_rate: float, *, bounds: tuple[float, float] | None = None) -> None:
-        self.parameter = start.copy()
-        self.best = start.copy()
+    def __init__(
+        self,
+        start: Array,
+        learning_rate: float,
+        *,
+        bounds: tuple[float, float] | None = None,
+        dtype: str | None = None,
+        factor: float | None = None,
+    ) -> None:
+        self.parameter = start.astype(dtype or start.dtype)
+        self.best = self.parameter.copy()
         self.learning_rate = learning_rate
+        self.bounds = bounds
+        self.start: Array | None = None
+        self.factor = factor
         self._lowest = math.inf
-        self._factor: float | None = None
-        self._points: SimpleQueue[Array | Exception] = SimpleQueue()
+        self._points: SimpleQueue[tuple[Array, bool] | Exception] = SimpleQueue()
         self._answers: SimpleQueue[tuple[float, Array] | None] = SimpleQueue()
         search = (start.astype(np.float64).ravel(), bounds, self._points, self._answers)
         threading.Thread(target=_search, args=search, daemon=True).start()
@@ -69,18 +88,20 @@ class LBFGS:
         if loss < self._lowest:
             self._lowest = loss
             self.best[...] = self.parameter
-        if self._factor is None:
+        if self.factor is None:
             # The first try is a step down the gradient itself, so its length is for us to choose.
             root_mean_square = float(np.sqrt(np.mean(np.square(gradient, dtype=np.float64))))
-            self._factor = self.learning_rate / root_mean_square if root_mean_square else 1.0
-        self._answers.put((loss * self._factor, gradient.ravel() * np.float64(self._factor)))
+            self.factor = self.learning_rate / root_mean_square if root_mean_square else 1.0
+        self._answers.put((loss * self.factor, gradient.ravel() * np.float64(self.factor)))
         self._next_point()
 
     def _next_point(self) -> None:
-        point = self._points.get()
-        if isinstance(point, Exception):
-            raise point
-        self.parameter[...] = point.reshape(self.parameter.shape)
+        answer = self._points.get()
+        if isinstance(answer, Exception):
+            raise answer
+        point, begins = answer[0].reshape(self.parameter.shape), answer[1]
+        self.parameter[...] = point
+        self.start = point if begins else None
 
 
 class _Stopped(Exception):
@@ -90,15 +111,20 @@ class _Stopped(Exception):
 def _search(
     start: Array,
     bounds: tuple[float, float] | None,
-    points: SimpleQueue[Array | Exception],
+    points: SimpleQueue[tuple[Array, bool] | Exception],
     answers: SimpleQueue[tuple[float, Array] | None],
 ) -> None:
-    """Minimise again and again; put each point where the loss is needed, and wait for the answer."""
+    """Minimise again and again; put each point where the loss is needed, and wait for the answer.
+
+    With a point goes whether a search begins there.
+    """
     lowest, best = math.inf, start
+    begins = True
 
     def evaluate(point: Array) -> tuple[float, Array]:
-        nonlocal lowest, best
-        points.put(point.copy())
+        nonlocal lowest, best, begins
+        points.put((point.copy(), begins))
+        begins = False
         answer = answers.get()
         if answer is None:
             raise _Stopped
@@ -113,6 +139,7 @@ def _search(
         # No tolerance is a reason to stop: the run ends after its steps.
         options = {"maxcor": CORRECTIONS, "ftol": 0, "gtol": 0, "maxfun": RESTART_EVERY, "maxiter": RESTART_EVERY}
         while True:
+            begins = True
             minimize(evaluate, best, jac=True, method="L-BFGS-B", bounds=limits, options=options)
     except _Stopped:
         pass

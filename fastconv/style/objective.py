@@ -8,16 +8,18 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation, gram_matrix
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss, feature_moments
 from fastconv.style.masks import at_layer
 from fastconv.style.options import Options, layer_weights
+from fastconv.style.scales import Size
 
 Array = NDArray[Any]
 TextureLoss: TypeAlias = StyleLoss | WassersteinLoss
+StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
 
 
 class Losses(NamedTuple):
@@ -48,6 +50,9 @@ class Objective:
         Weights, layers and normalisation of the losses.
     masks : sequence of ndarray, shape (H, W), or None
         Where in the picture each style applies, from 0 to 1; without masks, everywhere.
+    known : dict, optional
+        Targets by a style's number, height and width. What is there is not computed again, what is missing is
+        added: so pictures that are made after each other can share it.
 
     Notes
     -----
@@ -62,10 +67,18 @@ class Objective:
         styles: Sequence[Array],
         options: Options,
         masks: Sequence[Array] | None = None,
+        known: dict[tuple[int, Size], StyleTargets] | None = None,
     ) -> None:
         self._network = network
         self._content = content_losses(network, content, options)
-        self._style = style_losses(network, styles, options, masks)
+        known = {} if known is None else known
+        targets = []
+        for i, style in enumerate(styles):
+            key = i, (style.shape[2], style.shape[3])
+            if key not in known:
+                known[key] = style_targets(network, style, options)
+            targets.append(known[key])
+        self._style = style_losses(targets, options, masks, content.dtype)
         self._smoothness = TotalVariation(weight=options.total_variation) if options.total_variation else None
         self._layers = {layer for layer, _ in (*self._content, *self._style)}
 
@@ -106,30 +119,37 @@ def content_losses(network: VGG19, content: Array, options: Options) -> list[tup
     ]
 
 
+def style_targets(network: VGG19, style: Array, options: Options) -> StyleTargets:
+    """Compute what a style picture, (1, 3, h, w), gives the losses to compare with, layer by layer."""
+    weights = layer_weights(options.style_layers)
+    if not (weights and options.beta):
+        return {}
+    summary = feature_moments if options.loss == "wasserstein" else gram_matrix
+    return {layer: summary(features) for layer, features in network.walk(style, weights, needs_gradient=False)}
+
+
 def style_losses(
-    network: VGG19, styles: Sequence[Array], options: Options, masks: Sequence[Array] | None
+    targets: Sequence[StyleTargets], options: Options, masks: Sequence[Array] | None, dtype: DTypeLike
 ) -> list[tuple[str, TextureLoss]]:
-    """Compute the targets of style pictures; return their losses and their layers.
+    """Return the losses of style pictures, and their layers.
 
     Where nothing is left of a mask at a layer, there is no loss.
     """
     weights = layer_weights(options.style_layers)
-    if not (weights and options.beta):
-        return []
     losses = []
-    for i, (style, share) in enumerate(zip(styles, shares(options.style_weights, len(styles)), strict=True)):
-        for layer, features in network.walk(style, weights, needs_gradient=False):
-            mask = None if masks is None else at_layer(masks[i], layer).astype(style.dtype)
+    for i, share in enumerate(shares(options.style_weights, len(targets))):
+        for layer, target in targets[i].items():
+            mask = None if masks is None else at_layer(masks[i], layer).astype(dtype)
             if mask is None or mask.any():
-                losses.append((layer, style_loss(features, options, options.beta * share * weights[layer], mask)))
+                losses.append((layer, style_loss(target, options, options.beta * share * weights[layer], mask)))
     return losses
 
 
-def style_loss(features: Array, options: Options, weight: float, mask: Array | None) -> TextureLoss:
-    """Return the loss that has a style picture's features at a layer for its target."""
+def style_loss(target: Any, options: Options, weight: float, mask: Array | None) -> TextureLoss:
+    """Return the loss at a layer that has what `style_targets` computed there for its target."""
     if options.loss == "wasserstein":
-        return WassersteinLoss(feature_moments(features), weight=weight, mask=mask)
-    return StyleLoss(gram_matrix(features), options.loss, weight=weight, mask=mask)
+        return WassersteinLoss(target, weight=weight, mask=mask)
+    return StyleLoss(target, options.loss, weight=weight, mask=mask)
 
 
 def shares(weights: Sequence[float] | None, count: int) -> list[float]:

@@ -1,17 +1,16 @@
-"""A transfer as a command runs it: watched, interruptible, and with its picture saved."""
+"""A transfer as a command runs it: watched, interruptible, resumable, and with all that it makes kept."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import os
-import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -20,14 +19,109 @@ import numpy as np
 
 import fastconv
 from fastconv.kernels import jit
-from fastconv.style.images import PictureLike, check_output, demo_photograph, save
+from fastconv.style import checkpoint, files
+from fastconv.style.checkpoint import Checkpoint
+from fastconv.style.files import OutputError, check_writable
+from fastconv.style.images import PictureLike, check_output, demo_photograph, load, save
+from fastconv.style.movie import Film, Frame, check_movie, write_movie
+from fastconv.style.options import OptionError
 from fastconv.style.painting import paint
+from fastconv.style.progress import Progress, format_seconds
+from fastconv.style.report import write_report
 from fastconv.style.scales import Scale
 from fastconv.style.transfer import Result, Step, Transfer
 
 DEMO_SIZE = 384  # pixels
-PLAIN_LINE_SECONDS = 10.0
-TERMINAL_LINE_SECONDS = 0.1
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run writes.
+
+    Parameters
+    ----------
+    picture : Path
+        The result, and what an interrupted run has come to.
+    overwrite : bool
+        Whether files that are there may be replaced.
+    save_every : int, optional
+        Number of steps after which the picture is saved on the way, at the size of the result: numbered, or, with
+        `in_place`, as `picture` itself.
+    in_place : bool
+    checkpoint : Path, optional
+        Where the state of the run is kept, each time that the picture is saved on the way, once a minute without
+        `save_every`, and at the end.
+    report : Path, optional
+        A page about the run, see `fastconv.style.report`.
+    movie : Path, optional
+        A film of the picture on its way, .gif or .mp4.
+    log_file : Path, optional
+        Settings and losses as JSON.
+    json : bool
+        Whether standard output gets these, too, instead of the picture's path.
+    bits : {8, 16}
+        Bits a channel of the pictures; 16 for PNG and TIFF only.
+
+    Raises
+    ------
+    OptionError
+        If they contradict each other.
+    """
+
+    picture: Path
+    overwrite: bool = False
+    save_every: int | None = None
+    in_place: bool = False
+    checkpoint: Path | None = None
+    report: Path | None = None
+    movie: Path | None = None
+    log_file: Path | None = None
+    json: bool = False
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.save_every is not None and (type(self.save_every) is not int or self.save_every < 1):
+            raise OptionError(f"save_every must be a whole number of at least 1, got {self.save_every!r}")
+        if self.in_place and self.save_every is None:
+            raise OptionError("in_place needs save_every, the number of steps after which the picture is saved")
+        names = [path.absolute() for path in self._paths().values()]
+        for name in names:
+            if names.count(name) > 1:
+                raise OptionError(f"each output must have a name of its own, got {name} {names.count(name)} times")
+
+    def _paths(self) -> dict[str, Path]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Path)}
+
+    def check(self) -> None:
+        """Raise `OutputError` if something can't be written."""
+        check_output(self.picture, overwrite=self.overwrite, bits=self.bits)
+        for path in filter(None, (self.checkpoint, self.report, self.log_file)):
+            check_writable(path, overwrite=self.overwrite)
+        if self.movie is not None:
+            check_movie(self.movie, overwrite=self.overwrite)
+
+    def check_for(self, transfer: Transfer) -> None:
+        """Raise `OutputError` if what a transfer makes can't be written, now that its size and steps are known."""
+        check_output(self.picture, overwrite=self.overwrite, shape=transfer.output_size)
+        if self.save_every is not None and not self.in_place:
+            for number in range(self.save_every, steps_in_all(transfer) + 1, self.save_every):
+                check_writable(self.numbered(number), overwrite=self.overwrite)
+
+    def numbered(self, number: int) -> Path:
+        """Return where the picture after so many steps goes."""
+        return self.picture.with_stem(f"{self.picture.stem}-{number:04}")
+
+    def for_checkpoint(self) -> dict[str, Any]:
+        """Return the fields as JSON knows them, valid in any folder."""
+        return {**vars(self), **{name: str(path.absolute()) for name, path in self._paths().items()}}
+
+    @classmethod
+    def from_checkpoint(cls, saved: Mapping[str, Any]) -> Outputs:
+        """Undo `for_checkpoint`."""
+        paths = ("picture", "checkpoint", "report", "movie", "log_file")
+        return cls(**{**saved, **{name: Path(saved[name]) for name in paths if saved[name] is not None}})
 
 
 @dataclass(frozen=True)
@@ -36,8 +130,8 @@ class Outcome:
 
     Attributes
     ----------
-    path : Path
-        The picture.
+    outputs : Outputs
+        What was written.
     result : Result
         What is in it.
     interrupted_by : int or None
@@ -46,17 +140,21 @@ class Outcome:
         Time it took, from the first step to the last.
     """
 
-    path: Path
+    outputs: Outputs
     result: Result
     interrupted_by: int | None
     seconds: float
+
+    def __str__(self) -> str:
+        """Return what goes to standard output."""
+        return self.as_json() if self.outputs.json else str(self.outputs.picture)
 
     def as_json(self) -> str:
         """Everything but the pixels, for scripts."""
         height, width = self.result.image.shape[:2]
         return json.dumps(
             {
-                "output": str(self.path),
+                "output": str(self.outputs.picture),
                 "width": width,
                 "height": height,
                 "seconds": round(self.seconds, 3),
@@ -70,10 +168,9 @@ class Outcome:
 def run(
     content: PictureLike,
     styles: Sequence[PictureLike],
-    output: str | os.PathLike[str],
+    outputs: Outputs,
     *,
-    overwrite: bool = False,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     progress: TextIO | None = None,
     **arguments: Any,
 ) -> Outcome:
@@ -83,10 +180,8 @@ def run(
     ----------
     content, styles : pictures
         As for `fastconv.style.stylize`.
-    output : path
-        Where the picture goes; probed before anything else is done.
-    overwrite : bool
-        Whether a file that is there may be replaced.
+    outputs : Outputs
+        What is written, and where; probed before anything else is done.
     log : callable, optional
         Called with each message.
     progress : text file, optional
@@ -101,36 +196,216 @@ def run(
     Raises
     ------
     OutputError
-        If the picture can't be written to `output`; and what `fastconv.style.stylize` raises.
+        If something can't be written; and what `fastconv.style.stylize` raises.
     """
-    path = check_output(output, overwrite=overwrite)
+    outputs.check()
     transfer = Transfer(content, styles, log=log, **arguments)
-    check_output(path, overwrite=overwrite, shape=transfer.output_size)
-    log = log or _ignore
-    log(_announcement(transfer))
+    outputs.check_for(transfer)
+    return carry_out(transfer, content, styles, outputs, log=log, progress=progress)
+
+
+def resume(
+    path: Path,
+    *,
+    picture: Path | None = None,
+    steps: int | None = None,
+    save_every: int | None = None,
+    log: Log | None = None,
+    progress: TextIO | None = None,
+) -> Outcome:
+    """Go on with a run from a checkpoint, and keep writing to it.
+
+    With the same number of threads, vector lanes and versions, the picture is, bit for bit, that of a run that
+    never stopped. What differs is told.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    picture : Path, optional
+        Where the picture goes; by default where it was to go. There, a file is replaced without asking: an
+        interrupted run has left it.
+    steps : int, optional
+        Another number of steps a scale.
+    save_every : int, optional
+        Another number of steps after which the picture is saved on the way.
+    log, progress
+        As for `run`.
+
+    Raises
+    ------
+    fastconv.style.checkpoint.CheckpointError
+        If the checkpoint can't be read or its pictures have changed; and what `run` raises.
+    """
+    say = log or _ignore
+    saved = checkpoint.read(path, say)
+    own = Outputs.from_checkpoint(saved.outputs)
+    if picture is not None:
+        check_output(picture, overwrite=picture.absolute() == own.picture)
+    outputs = replace(
+        own,
+        picture=picture or own.picture,
+        overwrite=True,
+        save_every=save_every or own.save_every,
+        checkpoint=path,
+    )
+    outputs.check()
+    with suppress(ValueError):  # fewer are there than were, which is told with the other differences
+        fastconv.set_num_threads(saved.threads)
+    for difference in saved.differences():
+        say(f"the result may differ from that of an undisturbed run in its last digits: {difference}")
+    transfer = saved.transfer(steps=steps, log=log)
+    outputs.check_for(transfer)
+    frames = saved.frames()
+    return carry_out(transfer, saved.content, saved.styles, outputs, frames=frames, log=log, progress=progress)
+
+
+def carry_out(
+    transfer: Transfer,
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    outputs: Outputs,
+    *,
+    frames: Sequence[Frame] = (),
+    log: Log | None = None,
+    progress: TextIO | None = None,
+) -> Outcome:
+    """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`."""
+    say = log or _ignore
+    say(_announcement(transfer))
     if jit.cache_is_cold():
-        log("compiling kernels, first run only: the first step takes longer")
-    reporter = None if progress is None else Progress(transfer.plan, progress)
+        say("compiling kernels, first run only: the first step takes longer")
+    keeper = _Keeper(transfer, content, styles, outputs, frames, say)
+    reporter = None if progress is None else Progress(transfer.plan, progress, _scales_left(transfer))
 
     def stopping() -> None:
         if reporter is not None:
             reporter.end_line()
-        log("stopping after this step; once more quits at once, without saving")
+        say("stopping after this step; once more quits at once, without saving")
 
     started = time.perf_counter()
     with signals_between_steps(stopping) as interruption:
         for step in transfer:
             if reporter is not None:
                 reporter.update(step)
+            keeper.after(step)
             if interruption.signal is not None:
                 break
         if reporter is not None:
             reporter.end_line()
-        result = transfer.result()
-        save(path, result.image, metadata=_metadata(result))
-    outcome = Outcome(path, result, interruption.signal, time.perf_counter() - started)
-    log(_summary(outcome))
+        outcome = Outcome(outputs, transfer.result(), interruption.signal, time.perf_counter() - started)
+        keeper.at_the_end(outcome)
+    say(_summary(outcome))
     return outcome
+
+
+class _Keeper:
+    """Writes what is to be kept of a run, on the way and at the end."""
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        content: PictureLike,
+        styles: Sequence[PictureLike],
+        outputs: Outputs,
+        frames: Sequence[Frame],
+        say: Log,
+    ) -> None:
+        self._transfer = transfer
+        self._content = content
+        self._outputs = outputs
+        self._say = say
+        self._film = Film(steps_in_all(transfer), frames) if outputs.movie or outputs.report else None
+        self._checkpoint = None
+        if outputs.checkpoint is not None:
+            self._checkpoint = Checkpoint(outputs.checkpoint, transfer, content, styles, outputs.for_checkpoint())
+
+    def after(self, step: Step) -> None:
+        """Write what is due after a step. Failures are told, and no reason to lose the run."""
+        number = len(self._transfer.losses)
+        if self._film is not None:
+            self._film.update(number, step)
+        if self._checkpoint is not None:
+            self._checkpoint.note(self._frames)
+        is_time_to_save = self._outputs.save_every is not None and number % self._outputs.save_every == 0
+        try:
+            if is_time_to_save:
+                path = self._outputs.picture if self._outputs.in_place else self._outputs.numbered(number)
+                _save_picture(path, self._transfer.result(), self._outputs.bits)
+            if self._checkpoint is not None and (is_time_to_save or self._checkpoint.is_due()):
+                self._checkpoint.write(self._frames)
+        except OutputError as error:
+            self._say(f"{error}; the run goes on")
+
+    def at_the_end(self, outcome: Outcome) -> None:
+        """Write everything, as much as can be written.
+
+        Raises
+        ------
+        OutputError
+            About all that could not.
+        """
+        failures = []
+        for write in (
+            self._write_checkpoint,
+            self._write_picture,
+            self._write_movie,
+            self._write_report,
+            self._write_log,
+        ):
+            try:
+                write(outcome)
+            except OutputError as error:
+                failures.append(str(error))
+        if failures:
+            raise OutputError("; ".join(failures))
+
+    @property
+    def _frames(self) -> Sequence[Frame]:
+        return () if self._film is None else self._film.frames
+
+    def _write_checkpoint(self, outcome: Outcome) -> None:
+        if self._checkpoint is not None:
+            is_there = self._checkpoint.write(self._frames)
+            if outcome.interrupted_by is not None:
+                way = f"to go on: fastconv style --resume {self._outputs.checkpoint}"
+                self._say(way if is_there else "no checkpoint: the first search of L-BFGS had not ended")
+
+    def _write_picture(self, outcome: Outcome) -> None:
+        _save_picture(self._outputs.picture, outcome.result, self._outputs.bits)
+
+    def _write_movie(self, outcome: Outcome) -> None:
+        if self._outputs.movie is not None:
+            write_movie(self._outputs.movie, self._frames)
+
+    def _write_report(self, outcome: Outcome) -> None:
+        if self._outputs.report is not None:
+            photograph = load(self._content).resized(self._transfer.output_size)
+            write_report(self._outputs.report, photograph.rgb, outcome.result, self._frames)
+
+    def _write_log(self, outcome: Outcome) -> None:
+        if self._outputs.log_file is not None:
+            files.write(self._outputs.log_file, outcome.as_json().encode())
+
+
+def _save_picture(path: Path, result: Result, bits: int) -> None:
+    pixels = result.image if bits == 8 else result.rgb
+    save(path, pixels, alpha=result.alpha, metadata=_metadata(result), bits=bits)
+
+
+def _scales_left(transfer: Transfer) -> tuple[Scale, ...]:
+    """Return the scales still to be run through, with the steps that are left at each."""
+    state = transfer.state
+    if state is None:
+        return transfer.plan
+    left = max(0, state.scale.steps - state.step)
+    later = transfer.plan[transfer.plan.index(state.scale) + 1 :]
+    return replace(state.scale, steps=left), *later
+
+
+def steps_in_all(transfer: Transfer) -> int:
+    """Return the number of steps from the beginning to the end of a run, wherever it stands."""
+    return len(transfer.losses) + sum(scale.steps for scale in _scales_left(transfer))
 
 
 def demo_pictures() -> tuple[Path, np.ndarray]:
@@ -151,18 +426,20 @@ def _ignore(message: str) -> None:
 def _announcement(transfer: Transfer) -> str:
     weights = transfer.settings["weights"]
     scales = ", ".join(f"{scale.width}x{scale.height}" for scale in transfer.plan)
-    steps = sum(scale.steps for scale in transfer.plan)
+    steps = f"{steps_in_all(transfer)} steps"
+    if transfer.losses:
+        steps += f", {len(transfer.losses)} of them done,"
     kind = "" if weights["exact"] else ", kernels rounded to 8 bits"
     return (
         f"weights {weights['source']} (sha256 {weights['sha256'][:16]}{kind}); "
-        f"{steps} steps over {scales} px; {transfer.settings['threads']} threads"
+        f"{steps} over {scales} px; {transfer.settings['threads']} threads"
     )
 
 
 def _summary(outcome: Outcome) -> str:
     height, width = outcome.result.image.shape[:2]
     state = "saved" if outcome.interrupted_by is None else "interrupted; what there was is saved"
-    return f"{state}: {outcome.path} ({width}x{height}), {format_seconds(outcome.seconds)}"
+    return f"{state}: {outcome.outputs.picture} ({width}x{height}), {format_seconds(outcome.seconds)}"
 
 
 def _metadata(result: Result) -> dict[str, str]:
@@ -170,101 +447,6 @@ def _metadata(result: Result) -> dict[str, str]:
         "Software": f"fastconv {fastconv.__version__}",
         "fastconv": json.dumps(result.settings),
     }
-
-
-# --- progress -----------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """Tells how far a run is: one line that renews itself on a terminal, else a plain line now and then.
-
-    Parameters
-    ----------
-    plan : sequence of Scale
-        What the run goes through.
-    stream : text file
-        Where to write.
-    """
-
-    def __init__(self, plan: Sequence[Scale], stream: TextIO) -> None:
-        self._plan = plan
-        self._stream = stream
-        self._terminal = stream.isatty()
-        self._interval = TERMINAL_LINE_SECONDS if self._terminal else PLAIN_LINE_SECONDS
-        self._written = time.monotonic() if not self._terminal else -float("inf")
-        self._clock = Clock(plan)
-        self._pending: str | None = None
-
-    def update(self, step: Step) -> None:
-        """Take note of a step, and write a line if the last one is old enough."""
-        self._clock.update(step)
-        self._pending = self._line(step)
-        if time.monotonic() - self._written >= self._interval:
-            self._write()
-
-    def end_line(self) -> None:
-        """Go to a new line on a terminal, so that something else can be written."""
-        if self._terminal:
-            self._write()
-            self._stream.write("\n")
-            self._stream.flush()
-
-    def _write(self) -> None:
-        if self._pending is None:
-            return
-        if self._terminal:
-            # A line that wraps could not be renewed. "\x1b[K" clears what a longer one left behind.
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write(f"\r{self._pending[:width]}\x1b[K")
-        else:
-            self._stream.write(f"{self._pending}\n")
-        self._stream.flush()
-        self._written = time.monotonic()
-        self._pending = None
-
-    def _line(self, step: Step) -> str:
-        position = [scale.long_side for scale in self._plan].index(step.scale) + 1
-        left = self._clock.seconds_left
-        remaining = "" if left is None else f"{format_seconds(left)} left, "
-        return (
-            f"{step.scale} px ({position}/{len(self._plan)}), step {step.step}/{step.steps}: {remaining}"
-            f"{step.seconds:.2f} s/step, loss {step.loss:.4g} (content {step.content:.3g}, style {step.style:.3g})"
-        )
-
-
-class Clock:
-    """Estimates the time left: the work of a step is proportional to its pixels.
-
-    The first step at each scale does not count, since kernels are compiled and buffers are grown in it.
-    """
-
-    def __init__(self, plan: Sequence[Scale]) -> None:
-        self._pixels = {scale.long_side: scale.pixels for scale in plan}
-        self._left = sum(scale.pixels * scale.steps for scale in plan)
-        self._seconds = 0.0
-        self._done = 0
-
-    def update(self, step: Step) -> None:
-        """Take note of a step."""
-        pixels = self._pixels[step.scale]
-        self._left -= pixels
-        if step.step > 1:
-            self._seconds += step.seconds
-            self._done += pixels
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Estimate for the rest of the run, None as long as there is nothing to go by."""
-        return self._seconds / self._done * self._left if self._done else None
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration as 7.3 s, 1:05 or 2:00:05."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 # --- interruption -------------------------------------------------------------------------------------------

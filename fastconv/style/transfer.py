@@ -8,6 +8,7 @@ large forms are laid out while the picture is small and steps are cheap.
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import platform
@@ -30,7 +31,7 @@ from fastconv.style import masks, memory
 from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
 from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
 from fastconv.style.lbfgs import LBFGS
-from fastconv.style.objective import Losses, Objective, shares
+from fastconv.style.objective import Losses, Objective, StyleTargets, shares
 from fastconv.style.options import INITS, SMALLEST_SIDE, OptionError, Options, with_options
 from fastconv.style.presets import options_of
 from fastconv.style.scales import (
@@ -244,14 +245,11 @@ class Transfer:
     ) -> None:
         self.options = options_of(preset, options)
         self._log = log or _warn
-        self._content = _load_large_enough(content, "content")
         pictures = _as_list(styles)
-        self._styles = self._load_styles(pictures)
-        self._masks = self._load_masks()
+        self._paintings = self._load_styles(pictures)
         self._init = None if _is_name(self.options.init) else load(self.options.init, name="init")
-        size = target_size(self._content.size, self.options)
-        self.plan = plan_scales(size, min_scale=self.options.min_scale, steps=self.options.steps)
-        self._check_memory()
+        self._targets: dict[tuple[int, Size], StyleTargets] = {}
+        self._begin(content)
         if not isinstance(weights, vgg_weights.VGGWeights):
             weights = vgg_weights.load(weights, offline=offline, progress=log is not None, log=log)
         self._network = VGG19(
@@ -262,6 +260,28 @@ class Transfer:
         )
         self.weights_path = weights.path
         self.settings = {"preset": preset, **self._describe(weights, content, pictures)}
+
+    def for_content(self, content: PictureLike) -> Transfer:
+        """Return a transfer of another photograph, with all the rest as it is here.
+
+        The network, and what is computed of the style pictures, serve both: run one after the other.
+        """
+        other = copy.copy(self)
+        other._begin(content)
+        other.settings = {**self.settings, **other._describe_content(content)}
+        return other
+
+    def _begin(self, content: PictureLike) -> None:
+        """Do what has to be done for each photograph."""
+        self._content = _load_large_enough(content, "content")
+        self._styles = self._paintings
+        if self.options.preserve_colors == "match":
+            self._styles = [Picture(match_colors(style.rgb, self._content.rgb)) for style in self._paintings]
+            self._targets = {}
+        self._masks = self._load_masks()
+        size = target_size(self._content.size, self.options)
+        self.plan = plan_scales(size, min_scale=self.options.min_scale, steps=self.options.steps)
+        self._check_memory()
         self.random = np.random.default_rng(self.options.seed)
         self.state: State | None = None
         self.losses: list[LossRecord] = []
@@ -273,10 +293,7 @@ class Transfer:
             given = getattr(self.options, name)
             if given is not None and len(given) != len(pictures):
                 raise OptionError(f"{name} must be as many as the style pictures, {len(pictures)}, got {len(given)}")
-        styles = [_load_large_enough(style, f"style {i}") for i, style in enumerate(pictures, start=1)]
-        if self.options.preserve_colors == "match":
-            return [Picture(match_colors(style.rgb, self._content.rgb)) for style in styles]
-        return styles
+        return [_load_large_enough(style, f"style {i}") for i, style in enumerate(pictures, start=1)]
 
     def _load_masks(self) -> list[Array] | None:
         if self.options.masks is None:
@@ -299,11 +316,10 @@ class Transfer:
             options["masks"] = [_name(mask) for mask in self.options.masks]
         return {
             **options,
-            "content": {"name": _name(content), "size": self._content.size},
+            **self._describe_content(content),
             "styles": [
                 {"name": _name(name), "size": style.size} for name, style in zip(styles, self._styles, strict=True)
             ],
-            "scales": [asdict(scale) for scale in self.plan],
             "weights": {"source": weights.source, "sha256": weights.sha256, "exact": weights.exact},
             "threads": fastconv.get_num_threads(),
             "versions": {
@@ -312,6 +328,12 @@ class Transfer:
                 "numpy": np.__version__,
                 "python": platform.python_version(),
             },
+        }
+
+    def _describe_content(self, content: PictureLike) -> dict[str, Any]:
+        return {
+            "content": {"name": _name(content), "size": self._content.size},
+            "scales": [asdict(scale) for scale in self.plan],
         }
 
     @property
@@ -377,7 +399,7 @@ class Transfer:
         resized = [style.resized(size).rgb for style, size in zip(self._styles, sizes, strict=True)]
         styles = [to_planes(rgb, self.options.dtype) for rgb in resized]
         areas = None if self._masks is None else [masks.at_size(mask, scale.size) for mask in self._masks]
-        return Objective(self._network, content, styles, self.options, areas)
+        return Objective(self._network, content, styles, self.options, areas, self._targets)
 
     def _step(self, state: State, objective: Objective) -> Step:
         started = time.perf_counter()

@@ -1,0 +1,169 @@
+"""A folder of photographs, all repainted in the manner of the same paintings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from PIL import Image
+
+from fastconv.style.files import OutputError
+from fastconv.style.images import FORMATS, ImageError, PictureLike, load
+from fastconv.style.memory import MemoryLimitError
+from fastconv.style.options import OptionError
+from fastconv.style.run import Log, Outcome, Outputs, carry_out
+from fastconv.style.transfer import Transfer
+
+# What can be wrong with one photograph, and need not be with the next.
+FAILURES = (ImageError, OptionError, OutputError, MemoryLimitError, FloatingPointError)
+
+
+@dataclass
+class Batch:
+    """What came of a folder.
+
+    Attributes
+    ----------
+    failures : dict of Path to str
+        The photographs that could not be repainted, and why.
+    interrupted_by : int or None
+        The signal that ended the work early.
+    """
+
+    failures: dict[Path, str] = field(default_factory=dict)
+    interrupted_by: int | None = None
+
+
+def run_folder(
+    folder: Path,
+    styles: Sequence[PictureLike],
+    outputs: Outputs,
+    *,
+    show: Callable[[Outcome], None],
+    log: Log | None = None,
+    progress: TextIO | None = None,
+    **arguments: Any,
+) -> Batch:
+    """Repaint all photographs of a folder into another one, under their own names.
+
+    What is there already is skipped, unless `outputs.overwrite` is set: so a second run goes on with the first. The
+    weights and the targets of the styles are computed once.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the photographs are. Subfolders are left alone.
+    styles : sequence of pictures
+        The paintings.
+    outputs : Outputs
+        Its `picture` is the folder to write to, which is made if need be.
+    show : callable
+        Called with the `Outcome` of each photograph as soon as it is done.
+    log, progress, **arguments
+        As for `fastconv.style.run.run`.
+
+    Returns
+    -------
+    Batch
+
+    Raises
+    ------
+    ImageError
+        If there is no picture in the folder, or a style can't be read.
+    OptionError
+        If the outputs are such as a folder can't have.
+    OutputError
+        If the folder to write to can't be made, or is that of the photographs.
+    fastconv.weights.WeightsError
+        If the weights are missing or wrong.
+    """
+    say = log or (lambda message: None)
+    photographs = _pictures_in(folder)
+    _check(folder, outputs)
+    for style in styles:
+        load(style)  # so that what is wrong with it is no fault of a photograph
+    batch = Batch()
+    transfers = _Transfers(styles, log, arguments)
+    for position, photograph in enumerate(photographs, start=1):
+        path = outputs.picture / output_name(photograph)
+        if path.exists() and not outputs.overwrite:
+            say(f"skipped, done before: {path}")
+            continue
+        say(f"{position} of {len(photographs)}: {photograph}")
+        own = replace(outputs, picture=path)
+        try:
+            own.check()
+            transfer = transfers.of(photograph)
+            own.check_for(transfer)
+            outcome = carry_out(transfer, photograph, styles, own, log=log, progress=progress)
+        except FAILURES as error:
+            say(str(error))
+            batch.failures[photograph] = str(error)
+            continue
+        if outcome.interrupted_by is not None:
+            batch.interrupted_by = outcome.interrupted_by
+            outcome = _set_aside(outcome, say)
+        show(outcome)
+        if batch.interrupted_by is not None:
+            break
+    return batch
+
+
+class _Transfers:
+    """Makes a transfer for each photograph; all share the network and the targets of the styles."""
+
+    def __init__(self, styles: Sequence[PictureLike], log: Log | None, arguments: dict[str, Any]) -> None:
+        self._styles = styles
+        self._log = log
+        self._arguments = arguments
+        self._first: Transfer | None = None
+
+    def of(self, photograph: Path) -> Transfer:
+        if self._first is not None:
+            return self._first.for_content(photograph)
+        self._first = Transfer(photograph, self._styles, log=self._log, **self._arguments)
+        return self._first
+
+
+def output_name(photograph: Path) -> str:
+    """Return the name of the result: the photograph's own, with .png after it if nothing of its kind is written."""
+    return photograph.name if photograph.suffix.lower() in FORMATS else f"{photograph.name}.png"
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    readable = Image.registered_extensions()
+    found = sorted(_files_in(folder))
+    pictures = [path for path in found if path.suffix.lower() in readable]
+    if not pictures:
+        raise ImageError(f"{folder} holds no pictures; its {len(found)} files have other extensions")
+    return pictures
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _check(folder: Path, outputs: Outputs) -> None:
+    single = {name: getattr(outputs, name) for name in ("in_place", "checkpoint", "report", "movie", "log_file")}
+    if given := [name for name, value in single.items() if value]:
+        raise OptionError(f"{', '.join(given)}: only for a single picture, and {folder} is a folder")
+    target = outputs.picture
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} is a file; expected a folder, since {folder} is one")
+    try:
+        target.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {target} cannot be made: {error.strerror}") from error
+    if target.samefile(folder):
+        raise OutputError(f"{target} is the folder of the photographs; expected another one for the results")
+
+
+def _set_aside(outcome: Outcome, say: Log) -> Outcome:
+    """Rename an unfinished picture, so that the next run does not take it for a finished one."""
+    path = outcome.outputs.picture
+    unfinished = path.with_stem(f"{path.stem}-unfinished")
+    path.replace(unfinished)
+    say(f"it is unfinished and named {unfinished}")
+    return replace(outcome, outputs=replace(outcome.outputs, picture=unfinished))
