@@ -56,7 +56,7 @@ def our_losses(size: int, weights: Path, steps: int) -> Iterator[float]:
 
     transfer = Transfer(
         picture(size, 1), picture(size, 2), weights=weights, size=size, min_scale=size, steps=steps, alpha=ALPHA,
-        beta=BETA, total_variation=0.0, loss="relative", learning_rate=LEARNING_RATE, betas=BETAS,
+        beta=BETA, total_variation=0.0, loss="relative", padding="zeros", learning_rate=LEARNING_RATE, betas=BETAS,
     )  # fmt: skip
     return (step.loss for step in transfer)
 
