@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 
 import fastconv
 from fastconv import cli
-from fastconv.style import Transfer
+from fastconv.style import Transfer, lbfgs
 from fastconv.style import checkpoint as checkpoints
 from fastconv.style import run as runner
 from fastconv.style.checkpoint import Checkpoint, from_arrays, previous, to_arrays
@@ -182,6 +183,26 @@ def test_a_finished_run_has_nothing_left_to_do(style, folder, undisturbed, capsy
     assert style("--resume", "run.ckpt") == 0
     assert f"{STEPS} steps, {STEPS} of them done" in capsys.readouterr().err
     assert (folder / "out.png").read_bytes() == undisturbed[0]
+
+
+@pytest.mark.parametrize("every", [2, 3, 4])
+def test_lbfgs_goes_on_bit_for_bit_from_where_a_search_began(style, folder, saved, monkeypatch, capsys, every):
+    monkeypatch.setattr(lbfgs, "RESTART_EVERY", every)
+    options = ["--optimizer", "lbfgs", "--steps", 5, "--log"]
+    assert style(*RUN, "-o", "whole.png", *options, "whole.json") == 0
+    saved(monkeypatch, *options, "log.json")
+    capsys.readouterr()
+    assert style("--resume", "run.ckpt") == 0
+    assert re.search(r"15 steps, [1-5] of them done", capsys.readouterr().err)
+    assert (folder / "out.png").read_bytes() == (folder / "whole.png").read_bytes()
+    assert losses(folder / "log.json") == losses(folder / "whole.json")
+
+
+def test_lbfgs_has_no_checkpoint_before_its_first_search_has_ended(folder, saved, monkeypatch, capsys):
+    path = saved(monkeypatch, "--optimizer", "lbfgs")
+    assert "no checkpoint: the first search of L-BFGS had not ended" in capsys.readouterr().err
+    assert not path.exists()
+    assert (folder / "out.png").exists()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
