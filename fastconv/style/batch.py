@@ -13,6 +13,7 @@ from fastconv.style.files import OutputError
 from fastconv.style.images import FORMATS, ImageError, PictureLike, load
 from fastconv.style.memory import MemoryLimitError
 from fastconv.style.options import OptionError
+from fastconv.style.presets import options_of
 from fastconv.style.run import Log, Outcome, Outputs, carry_out
 from fastconv.style.transfer import Transfer
 
@@ -44,7 +45,10 @@ def run_folder(
     show: Callable[[Outcome], None],
     log: Log | None = None,
     progress: TextIO | None = None,
-    **arguments: Any,
+    weights: str | None = None,
+    offline: bool = False,
+    preset: str = "fast",
+    **options: Any,
 ) -> Batch:
     """Repaint all photographs of a folder into another one, under their own names.
 
@@ -61,7 +65,7 @@ def run_folder(
         Its `picture` is the folder to write to, which is made if need be.
     show : callable
         Called with the `Outcome` of each photograph as soon as it is done.
-    log, progress, **arguments
+    log, progress, weights, offline, preset, **options
         As for `fastconv.style.run.run`.
 
     Returns
@@ -73,7 +77,7 @@ def run_folder(
     ImageError
         If there is no picture in the folder, or a style can't be read.
     OptionError
-        If the outputs are such as a folder can't have.
+        If an option has no meaning, or the outputs are such as a folder can't have.
     OutputError
         If the folder to write to can't be made, or is that of the photographs.
     fastconv.weights.WeightsError
@@ -81,11 +85,14 @@ def run_folder(
     """
     say = log or (lambda message: None)
     photographs = _pictures_in(folder)
-    _check(folder, outputs)
+    # What is wrong with these is no fault of a photograph.
+    options_of(preset, options)
     for style in styles:
-        load(style)  # so that what is wrong with it is no fault of a photograph
+        load(style)
+    _check(folder, outputs)
     batch = Batch()
-    transfers = _Transfers(styles, log, arguments)
+    how = {"weights": weights, "offline": offline, "preset": preset, **options}
+    transfers = _Transfers(styles, log, how)
     for position, photograph in enumerate(photographs, start=1):
         path = outputs.picture / output_name(photograph)
         if path.exists() and not outputs.overwrite:
@@ -114,16 +121,16 @@ def run_folder(
 class _Transfers:
     """Makes a transfer for each photograph; all share the network and the targets of the styles."""
 
-    def __init__(self, styles: Sequence[PictureLike], log: Log | None, arguments: dict[str, Any]) -> None:
+    def __init__(self, styles: Sequence[PictureLike], log: Log | None, how: dict[str, Any]) -> None:
         self._styles = styles
         self._log = log
-        self._arguments = arguments
+        self._how = how
         self._first: Transfer | None = None
 
     def of(self, photograph: Path) -> Transfer:
         if self._first is not None:
             return self._first.for_content(photograph)
-        self._first = Transfer(photograph, self._styles, log=self._log, **self._arguments)
+        self._first = Transfer(photograph, self._styles, log=self._log, **self._how)
         return self._first
 
 

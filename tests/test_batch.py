@@ -1,0 +1,248 @@
+"""Folders of photographs, and a command that shells complete."""
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastconv import cli
+from fastconv.style import Transfer, objective
+from fastconv.style import batch as batches
+from fastconv.style.batch import output_name
+from fastconv.style.files import OutputError
+
+OPTIONS = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
+
+
+@pytest.fixture
+def photographs(folder):
+    """The folder `in`: three photographs, one of another size and kind, and what is none."""
+    source = folder / "in"
+    source.mkdir()
+    rng = np.random.default_rng(2)
+    for name, shape in (("a.png", (32, 48)), ("b.jpg", (32, 48)), ("c.bmp", (36, 40))):
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(source / name)
+    (source / "notes.txt").write_text("no picture")
+    (source / ".hidden.png").write_text("no picture")
+    (source / "subfolder.png").mkdir()
+    return source
+
+
+@pytest.fixture
+def style(photographs):
+    """Repaint the folder `in` into `out`."""
+
+    def style(*options, output="out"):
+        return cli.main(["style", "in", "painting.png", "-o", output, *OPTIONS, *options])
+
+    return style
+
+
+def names(path):
+    return sorted(child.name for child in path.iterdir())
+
+
+# --- folders ------------------------------------------------------------------------------------------------
+
+
+def test_every_photograph_is_repainted_under_its_name(style, folder, capsys):
+    assert style() == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(Path("out") / name) for name in ("a.png", "b.jpg", "c.bmp.png")]
+    assert names(folder / "out") == ["a.png", "b.jpg", "c.bmp.png"]
+    assert "2 of 3: in/b.jpg" in printed.err.replace("\\", "/")
+    for name, size in (("a.png", (48, 32)), ("b.jpg", (48, 32)), ("c.bmp.png", (40, 36))):
+        with Image.open(folder / "out" / name) as image:
+            assert image.size == size
+    with Image.open(folder / "out" / "c.bmp.png") as image:
+        settings = json.loads(image.text["fastconv"])
+    assert settings["content"] == {"name": "c.bmp", "size": [36, 40]}
+    assert [(scale["height"], scale["width"]) for scale in settings["scales"]] == [(36, 40)]
+
+
+def test_the_pictures_are_those_of_single_runs(style, folder):
+    assert style("--init", "noise", "--total-variation", "0.1") == 0
+    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *OPTIONS]
+    assert cli.main([*single, "--init", "noise", "--total-variation", "0.1"]) == 0
+    assert (folder / "single.png").read_bytes() == (folder / "out" / "c.bmp.png").read_bytes()
+
+
+def test_colours_are_matched_with_each_photograph(style, folder):
+    assert style("--preserve-colors", "match") == 0
+    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *OPTIONS, "--preserve-colors", "match"]
+    assert cli.main(single) == 0
+    assert (folder / "single.png").read_bytes() == (folder / "out" / "c.bmp.png").read_bytes()
+
+
+def test_weights_and_targets_are_computed_once(style, monkeypatch):
+    loads, targets = [], []
+    load, compute = batches.Transfer.__init__, objective.style_targets
+    monkeypatch.setattr(Transfer, "__init__", lambda *a, **k: loads.append(1) or load(*a, **k))
+    monkeypatch.setattr(objective, "style_targets", lambda *a: targets.append(a[1].shape[2:]) or compute(*a))
+    assert style() == 0
+    assert len(loads) == 1
+    # The painting is 40x40; that of 48 px is not enlarged, so one size serves all.
+    assert targets == [(40, 40)]
+
+
+def test_a_second_run_skips_what_is_done(style, folder, capsys):
+    assert style() == 0
+    before = {name: (folder / "out" / name).read_bytes() for name in names(folder / "out")}
+    (folder / "out" / "b.jpg").unlink()
+    capsys.readouterr()
+    assert style() == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(Path("out") / "b.jpg")]
+    assert printed.err.count("skipped, done before") == 2
+    assert {name: (folder / "out" / name).read_bytes() for name in names(folder / "out")} == before
+    assert style("--overwrite", "--quiet") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_failures_are_listed_at_the_end(style, photographs, folder, capsys):
+    (photographs / "a.png").write_text("<!DOCTYPE html>")
+    Image.new("RGB", (400, 8)).save(photographs / "b.jpg")
+    assert style() == 2
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(Path("out") / "c.bmp.png")]
+    last = printed.err.splitlines()[-2:]
+    assert last[0].startswith(f"fastconv: failed: {Path('in') / 'a.png'}: ")
+    assert "web page" in last[0]
+    assert last[1].startswith(f"fastconv: failed: {Path('in') / 'b.jpg'}: ")
+    assert "too small" in last[1]
+    assert names(folder / "out") == ["c.bmp.png"]
+
+
+def test_a_picture_that_cannot_be_saved_is_a_failure_of_its_own(style, folder, capsys, monkeypatch):
+    save = batches.carry_out.__globals__["save"]
+
+    def full(path, *arguments, **options):
+        if path.name == "a.png":
+            raise OutputError(errno.ENOSPC, "no space left on device")
+        save(path, *arguments, **options)
+
+    monkeypatch.setitem(batches.carry_out.__globals__, "save", full)
+    assert style() == 2
+    assert "a.png: [Errno" in capsys.readouterr().err
+    assert names(folder / "out") == ["b.jpg", "c.bmp.png"]
+
+
+def test_an_interrupted_picture_is_not_taken_for_a_finished_one(style, folder, capsys, monkeypatch):
+    step = Transfer._step
+
+    def interrupted(transfer, *arguments):
+        if transfer.settings["content"]["name"] == "b.jpg":
+            signal.raise_signal(signal.SIGINT)
+        return step(transfer, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Transfer, "_step", interrupted)
+        assert style() == 130
+    assert names(folder / "out") == ["a.png", "b-unfinished.jpg"]
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(Path("out") / name) for name in ("a.png", "b-unfinished.jpg")]
+    assert style() == 0
+    assert names(folder / "out") == ["a.png", "b-unfinished.jpg", "b.jpg", "c.bmp.png"]
+
+
+def test_pictures_on_the_way_and_json(style, folder, capsys):
+    assert style("--save-every", "1", "--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(one["output"]).name for one in told] == ["a.png", "b.jpg", "c.bmp.png"]
+    assert [len(one["losses"]) for one in told] == [2, 2, 2]
+    assert (folder / "out" / "a-0001.png").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [["--checkpoint", "f"], ["--report", "f"], ["--movie", "f.gif"], ["--log", "f"], ["--in-place"]]
+)
+def test_what_is_for_one_picture_only_is_refused(style, folder, capsys, option):
+    every = ["--save-every", "1"] if option == ["--in-place"] else []
+    assert style(*option, *every) == 2
+    assert "only for a single picture" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_mistakes_are_told_before_any_work(style, photographs, folder, capsys, monkeypatch):
+    monkeypatch.setenv("FASTCONV_WEIGHTS", "nowhere.npz")
+    assert style(output="in") == 5
+    assert "expected another one" in capsys.readouterr().err
+    assert style(output="photo.png") == 5
+    assert "is a file; expected a folder" in capsys.readouterr().err
+    assert style(output="nowhere/out") == 5
+    assert "cannot be made" in capsys.readouterr().err
+    assert style("--steps", "0") == 2
+    assert capsys.readouterr().err.count("steps must be") == 1
+    assert style() == 3
+    assert "nowhere.npz" in capsys.readouterr().err
+    (folder / "painting.png").write_text("")
+    assert style() == 2
+    assert capsys.readouterr().err.count("painting.png") == 1
+    shutil.rmtree(photographs)
+    photographs.mkdir()
+    (photographs / "notes.txt").write_text("no picture")
+    assert style() == 2
+    assert "holds no pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "result"), [("a.png", "a.png"), ("b.JPG", "b.JPG"), ("c.gif", "c.gif.png"), ("d.e.tif", "d.e.tif")]
+)
+def test_names_are_kept(name, result):
+    assert output_name(Path("in") / name) == result
+
+
+# --- completion ---------------------------------------------------------------------------------------------
+
+
+def complete(script, *words):
+    """Return what bash offers for the last of `words`."""
+    code = (
+        f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=();'
+        ' function_of() { complete -p fastconv | sed "s/.*-F \\([^ ]*\\) .*/\\1/"; };'
+        ' $(function_of) fastconv "${COMP_WORDS[COMP_CWORD]}" ""; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", code, "bash", *words], capture_output=True, text=True)
+    return done.stdout.split()
+
+
+@pytest.fixture
+def script(tmp_path, capsys):
+    """The script for bash, in a file."""
+    pytest.importorskip("shtab")
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    assert cli.main(["completion", "bash"]) == 0
+    path = tmp_path / "completion.bash"
+    path.write_text(capsys.readouterr().out)
+    return path
+
+
+def test_bash_completes_commands_options_and_files(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.png").touch()
+    assert {"style", "weights", "info", "completion"} <= set(complete(script, "fastconv", ""))
+    assert complete(script, "fastconv", "sty") == ["style"]
+    assert complete(script, "fastconv", "style", "--resu") == ["--resume"]
+    assert complete(script, "fastconv", "weights", "fet") == ["fetch"]
+    assert complete(script, "fastconv", "style", "pho") == ["photo.png"]
+    assert complete(script, "fastconv", "style", "--resume", "pho") == ["photo.png"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "tcsh"])
+def test_other_shells_have_a_script(shell, capsys):
+    pytest.importorskip("shtab")
+    assert cli.main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert "fastconv" in printed
+    assert "resume" in printed
+
+
+def test_a_shell_that_is_not_known(capsys):
+    assert cli.main(["completion", "cmd"]) == 2
