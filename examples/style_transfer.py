@@ -20,6 +20,7 @@ EXPERIMENT = {
     "loss": "gatys",
     "beta": 500,
     "total_variation": 0,
+    "padding": "zeros",
     "learning_rate": 1,
     "betas": (0.9, 0.999),
     "clip": False,

@@ -324,6 +324,7 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    kept.add_argument("--bits", type=int, metavar="N", help="bits a channel: 8, or 16 for PNG and TIFF (default: 8)")
     kept.add_argument("--save-every", type=int, metavar="N", help="save OUT-0100.png and so on, after each N steps")
     kept.add_argument("--in-place", action="store_true", help="with --save-every: save OUT itself")
     kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep here what --resume needs to go on")

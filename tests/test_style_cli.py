@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
+from fastconv.nn.vgg import LAYER_NAMES
 from fastconv.style import Options, Step, memory, stylize
 from fastconv.style import run as runner
 from fastconv.style.progress import Clock, Progress, format_seconds
@@ -87,6 +88,55 @@ def test_the_command_and_the_function_make_the_same_picture(style, folder, rando
     )
     with Image.open(folder / "out.png") as image:
         np.testing.assert_array_equal(image, expected.image)
+
+
+def test_pictures_of_16_bits(style, folder):
+    assert style("--bits", 16) == 0
+    header = (folder / "out.png").read_bytes()[:33]
+    assert header[24] == 16  # the bit depth in IHDR
+    assert style("--bits", 16, output=("-o", "out.tif")) == 0
+    assert size_of(folder / "out.tif") == (48, 32)
+
+
+def test_opacity_is_given_back_where_the_format_has_it(style, folder, capsys):
+    with Image.open(folder / "photo.png") as photo:
+        photo.putalpha(100)
+        photo.save(folder / "clear.png")
+    assert style(pictures=("clear.png", "painting.png")) == 0
+    with Image.open(folder / "out.png") as image:
+        assert image.mode == "RGBA"
+        assert set(np.asarray(image)[..., 3].ravel()) == {100}
+    assert "transparency" not in capsys.readouterr().err
+    assert style(pictures=("clear.png", "painting.png"), output=("-o", "out.jpg")) == 0
+    assert "out.jpg: JPEG has no transparency" in capsys.readouterr().err
+
+
+def test_the_layers_are_listed(style, capsys):
+    assert style("--list-layers", pictures=(), output=()) == 0
+    assert capsys.readouterr().out.split() == list(LAYER_NAMES)
+
+
+def test_a_preset_is_a_set_of_defaults(style, capsys):
+    assert style("--preset", "gatys", "--size", 40, "--json") == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert (settings["preset"], settings["loss"], settings["clip"], settings["size"]) == ("gatys", "gatys", False, 40)
+    assert settings["style_layers"] == ["relu1_1", "relu2_1"]
+
+
+def test_masks_colours_and_layers_with_weights(style, folder, capsys):
+    halves = np.zeros((2, 32, 48), np.uint8)
+    halves[0, :, :24] = halves[1, :, 24:] = 255
+    for half, name in zip(halves, ("left.png", "right.png"), strict=True):
+        Image.fromarray(half).save(folder / name)
+    options = ["--mask", "left.png", "--mask", "right.png", "-sw", "1,2", "--preserve-colors", "luma"]
+    layers = ["--style-layers", "relu1_1:3,relu2_1", "--optimizer", "lbfgs", "--padding", "zeros", "--init", "style"]
+    assert style(*options, *layers, "--json", pictures=("photo.png", "painting.png", "photo.png")) == 0
+    settings = json.loads(capsys.readouterr().out)["settings"]
+    assert settings["masks"] == ["left.png", "right.png"]
+    assert settings["style_weights"] == [1, 2]
+    assert settings["style_layers"] == ["relu1_1:3", "relu2_1"]
+    for name, value in (("preserve_colors", "luma"), ("optimizer", "lbfgs"), ("padding", "zeros"), ("init", "style")):
+        assert settings[name] == value
 
 
 def test_several_styles_and_a_picture_to_start_from(style, folder, capsys):
@@ -174,6 +224,12 @@ def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
         ({"options": ["--threads", 100000]}, "threads"),
         ({"options": ["--demo"]}, "--demo takes no pictures"),
         ({"options": ["--siz", 100]}, "--siz"),
+        ({"options": ["--preset", "slow"]}, "preset must be one of fast, best, gatys"),
+        ({"options": ["--mask", "painting.png"]}, "mask 1: 40x40 px is out of proportion"),
+        ({"options": ["--mask", "photo.png", "--mask", "photo.png"]}, "masks must be as many"),
+        ({"options": ["--style-layers", "relu1_1:x"]}, "style_layers must be layers with weights"),
+        ({"options": ["--preserve-colors", "hue"]}, "preserve_colors must be one of None, luma, match"),
+        ({"options": ["--optimizer", "sgd"]}, "optimizer must be one of adam, lbfgs"),
     ],
 )
 def test_mistakes_of_usage(style, folder, capsys, options, message):
@@ -197,6 +253,12 @@ def test_offline_is_heard(style, folder, capsys, monkeypatch):
     monkeypatch.delenv("FASTCONV_WEIGHTS")
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(folder / "cache"))
     assert style("--weights", "vgg19", "--offline") == 3
+
+
+@pytest.mark.parametrize(("name", "bits"), [("out.jpg", 16), ("out.png", 12)])
+def test_a_format_without_so_many_bits_is_found_before_any_work(style, capsys, name, bits):
+    assert style("--bits", bits, pictures=("nowhere.png",) * 2, output=("-o", name)) == 5
+    assert f"16 for PNG and TIFF, got {bits}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["out.xyz", "out", "nowhere/out.png", "photo.png", "."])
