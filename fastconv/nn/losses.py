@@ -29,6 +29,7 @@ become means weighted by T: G = sum_p T_p F_p F_p^T / sum_p T_p.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,12 @@ class ContentLoss:
         self.target = target
         self.weight = weight
         self._scale = _look_up(CONTENT_SCALES, normalization)(target)
+
+    def part(self, rows: slice, columns: slice) -> ContentLoss:
+        """Return what a rectangle of positions has of the loss; such parts add up to the whole."""
+        part = copy.copy(self)
+        part.target = self.target[:, :, rows, columns]
+        return part
 
     def forward(self, features: Array) -> float:
         """Return the loss of `features`, an array of the target's shape and dtype."""
