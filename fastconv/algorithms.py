@@ -11,7 +11,7 @@ import numpy as np
 
 from fastconv import costs
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import depthwise, direct, direct_weight_grad, jit, winograd, winograd_weight_grad
+from fastconv.kernels import depthwise, depthwise_3x3, direct, direct_weight_grad, jit, winograd, winograd_weight_grad
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -190,12 +190,24 @@ def _input_grad_taps(g: ConvGeometry) -> dict[tuple[int, int], direct.Taps]:
     return direct.input_grad_taps(g.c // g.groups, g.k // g.groups, kernel, g.stride, g.padding, g.dilation)
 
 
-_Plan: TypeAlias = direct.Plan | depthwise.Plan | None
+_Plan: TypeAlias = direct.Plan | depthwise.Plan | depthwise_3x3.Plan | None
+
+
+def _plan(
+    g: ConvGeometry, x_shape: tuple[int, int, int, int], dtype: np.dtype[Any], taps: direct.Taps, rows: int,
+    grid: direct.Grid, out_plane: int, threads: int,
+) -> _Plan:  # fmt: skip
+    if not g.is_depthwise:
+        return direct.plan(x_shape, dtype, taps, rows, g.groups, grid, out_plane, threads)
+    special = depthwise_3x3.plan(x_shape, taps, grid, threads)
+    return special or depthwise.plan(x_shape, dtype, taps, grid, out_plane, threads)
 
 
 def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: Array) -> None:
     if isinstance(plan, direct.Plan):
         direct.gather(plan, x, packed, bias, relu, out)
+    elif isinstance(plan, depthwise_3x3.Plan):
+        depthwise_3x3.convolve(plan, x, packed, bias, relu, out)
     elif plan is not None:
         depthwise.convolve(plan, x, packed, bias, relu, out)
 
@@ -205,9 +217,7 @@ def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> _Plan:
     x, out = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
     grid = direct.Grid(*out, *g.stride, 0, out[1], 1)
     shape, plane, taps = (g.n, g.c, *x), out[0] * out[1], _forward_taps(g)
-    if g.is_depthwise:
-        return depthwise.plan(shape, dtype, taps, grid, plane, threads)
-    return direct.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, plane, threads)
+    return _plan(g, shape, dtype, taps, g.k // g.groups, grid, plane, threads)
 
 
 @lru_cache(maxsize=1024)
@@ -218,10 +228,7 @@ def _input_grad_plans(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> li
     for (y, x), taps in _input_grad_taps(g).items():
         rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
         grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
-        if g.is_depthwise:
-            plans.append(depthwise.plan(shape, dtype, taps, grid, plane, threads))
-        else:
-            plans.append(direct.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, plane, threads))
+        plans.append(_plan(g, shape, dtype, taps, g.c // g.groups, grid, plane, threads))
     return plans
 
 

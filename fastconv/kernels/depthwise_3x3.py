@@ -1,0 +1,241 @@
+"""Depthwise convolution with 3x3 kernels at stride 1 or 2, the case that networks are made of.
+
+A thread slides down a column of vectors, reads each row of the input once, and multiplies it with all the kernel rows
+that meet it: the sums of outputs that are still waiting for rows below stay in registers. So an output costs nine
+multiply-adds and, at stride 1, three loads, where :mod:`fastconv.kernels.depthwise` needs nine and a padded copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from . import jit
+from .direct import SERIAL_PRODUCTS, ZEROS, Grid, Taps
+from .simd import (
+    every_second,
+    fma,
+    in_order,
+    item_bytes,
+    lanes,
+    load,
+    load_between,
+    peek,
+    record,
+    relu,
+    splat,
+    store,
+    store_first,
+)  # fmt: skip
+
+STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
+
+
+class SlideJob(NamedTuple):
+    """What :func:`slide_share` works on: addresses in bytes, everything else in elements."""
+
+    x: int
+    planes: int
+    height: int
+    width: int
+    top: int
+    left: int
+    stride: int
+    weights: int  # (channel, 9)
+    channels: int
+    bias: int
+    relu: int
+    out: int
+    out_h: int
+    out_w: int
+
+
+SLIDE_JOB = jit.record_type(SlideJob)
+
+
+@jit.unfold
+def _three(zero, row, column, width, stride, edge):
+    """Load what the three taps of a kernel row meet, beginning at a column of an input row (its address).
+
+    At stride 2 out of order. With `edge`, what lies beside the row is 0.
+    """
+    item = item_bytes(zero)
+    size = lanes(zero)
+    at = row + column * item
+    if stride == 1:
+        if edge:
+            a = load_between(zero, at, -column, width - column)
+            b = load_between(zero, at + item, -column - 1, width - column - 1)
+            c = load_between(zero, at + 2 * item, -column - 2, width - column - 2)
+        else:
+            a, b, c = load(zero, at), load(zero, at + item), load(zero, at + 2 * item)
+        return a, b, c
+    more = (size - 1) * item
+    if edge:
+        low, high = -column, width - column
+        far_low, far_high = low - size + 1, high - size + 1
+        a = load_between(zero, at, low, high)
+        b = load_between(zero, at + item, low - 1, high - 1)
+        c = load_between(zero, at + 2 * item, low - 2, high - 2)
+        d = load_between(zero, at + more, far_low, far_high)
+        e = load_between(zero, at + more + item, far_low - 1, far_high - 1)
+        f = load_between(zero, at + more + 2 * item, far_low - 2, far_high - 2)
+    else:
+        a, b, c = load(zero, at), load(zero, at + item), load(zero, at + 2 * item)
+        d, e, f = load(zero, at + more), load(zero, at + more + item), load(zero, at + more + 2 * item)
+    return every_second(a, d), every_second(b, e), every_second(c, f)
+
+
+@jit.unfold
+def _row(zero, job, plane, y, column, stride, edge):
+    """As :func:`_three` for row `y` of a plane, which may lie above or below it."""
+    if y < 0 or y >= job.height:
+        nothing = splat(zero)
+        return nothing, nothing, nothing
+    return _three(zero, plane + y * job.width * item_bytes(zero), column, job.width, stride, edge)
+
+
+@jit.unfold
+def _write(zero, job, to, value, count, end):
+    """Write up to a vector of outputs; the rest of a vector may fall on the next row, which is written later."""
+    if job.relu != 0:
+        value = relu(value)
+    if count == lanes(zero) or (count == job.out_w and to + lanes(zero) * item_bytes(zero) <= end):
+        store(to, value)
+    else:
+        store_first(to, value, count)
+
+
+@jit.unfold
+def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride, edge):
+    """Compute a vector of each output row from `y_begin` to `y_end` - 1, at column `x`."""
+    item = item_bytes(zero)
+    count = min(lanes(zero), job.out_w - x)
+    column = x * stride - job.left
+    to = out + (y_begin * job.out_w + x) * item
+    w0, w1, w2 = splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item))
+    w3, w4 = splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item))
+    w5, w6 = splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item))
+    w7, w8 = splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item))
+    y = y_begin * stride - job.top
+    a, b, c = _row(zero, job, plane, y, column, stride, edge)
+    begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
+    if stride == 1:
+        a, b, c = _row(zero, job, plane, y + 1, column, stride, edge)
+        nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
+        begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
+        y += 2
+        for _ in range(y_begin, y_end):
+            a, b, c = _row(zero, job, plane, y, column, stride, edge)
+            _write(zero, job, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
+            nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
+            begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
+            to += job.out_w * item
+            y += 1
+    else:
+        for _ in range(y_begin, y_end):
+            a, b, c = _row(zero, job, plane, y + 1, column, stride, edge)
+            nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
+            a, b, c = _row(zero, job, plane, y + 2, column, stride, edge)
+            _write(zero, job, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
+            begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
+            to += job.out_w * item
+            y += 2
+
+
+@jit.share
+def slide_share(t, threads, zero, address):
+    """Convolve some planes."""
+    job = record(SLIDE_JOB, address)
+    item = item_bytes(zero)
+    size = lanes(zero)
+    for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
+        channel = number % job.channels
+        plane = job.x + number * job.height * job.width * item
+        out = job.out + number * job.out_h * job.out_w * item
+        end = out + job.out_h * job.out_w * item
+        weights = job.weights + channel * 9 * item
+        bias = splat(zero)
+        if job.bias != 0:
+            bias = splat(peek(zero, job.bias + channel * item))
+        for y in range(0, job.out_h, STRIP):
+            y_end = min(y + STRIP, job.out_h)
+            x = 0
+            while x < job.out_w:
+                column = x * job.stride - job.left
+                inside = column >= 0 and column + (size - 1) * job.stride + 3 <= job.width
+                if job.stride == 1:
+                    if inside:
+                        _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 1, False)
+                    else:
+                        _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 1, True)
+                elif inside:
+                    _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, False)
+                else:
+                    _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, True)
+                x += size
+                if x < job.out_w and x > job.out_w - size:
+                    x = job.out_w - size  # again whole vectors, some of whose outputs are computed twice
+
+
+@jit.parallel
+def slide_parallel(threads, zero, address):
+    """Run all shares of a :class:`SlideJob`."""
+    for t in prange(threads):
+        slide_share(np.intp(t), threads, zero, address)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All of a :class:`SlideJob` but its addresses, for one shape of input, and in how many parts it is done."""
+
+    job: np.ndarray
+    threads: int
+
+
+def plan(x_shape: tuple[int, int, int, int], taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
+    """Plan a convolution with 3x3 kernels.
+
+    Arguments are those of :func:`fastconv.kernels.direct.plan`, and so is the result, but it is None too if the
+    convolution is of another kind.
+    """
+    images, channels, height, width = x_shape
+    planes, outputs = images * channels, grid.height * grid.width
+    whole = (grid.out_offset, grid.out_y, grid.out_x) == (0, grid.width, 1)
+    if not (planes * outputs and whole and _are_3x3(taps) and grid.stride_y == grid.stride_x <= 2):
+        return None
+    threads = max_threads if planes * outputs * taps.depth > SERIAL_PRODUCTS else 1
+    job = SlideJob(
+        0, planes, height, width, -int(taps.row[0]), -int(taps.column[0]), grid.stride_x,
+        0, channels, 0, 0, 0, grid.height, grid.width,
+    )  # fmt: skip
+    return Plan(jit.record_of(job), threads)
+
+
+def _are_3x3(taps: Taps) -> bool:
+    if taps.depth != 9:
+        return False
+    row, column = np.indices((3, 3))
+    return bool(
+        np.all(taps.row - taps.row[0] == row.ravel()) and np.all(taps.column - taps.column[0] == column.ravel())
+    )
+
+
+_X, _WEIGHTS, _BIAS, _RELU, _OUT = (SlideJob._fields.index(name) for name in ("x", "weights", "bias", "relu", "out"))
+
+
+def convolve(
+    plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
+) -> None:
+    """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
+    job = plan.job.copy()
+    job[_X] = jit.address_of(x)
+    job[_WEIGHTS] = jit.address_of(packed)
+    if bias is not None:
+        job[_BIAS] = jit.address_of(bias)
+    job[_RELU] = relu
+    job[_OUT] = jit.address_of(out)
+    jit.run(slide_share, slide_parallel, ZEROS[x.dtype], job, plan.threads)
