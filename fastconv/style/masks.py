@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastconv.nn.vgg import LAYERS
 from fastconv.style.colors import luma
 from fastconv.style.images import ImageError, PictureLike, load, resize
 from fastconv.style.scales import Size, pad_to_grid
+from fastconv.style.tiles import stride_of
 
 Array = NDArray[Any]
 
@@ -59,9 +59,7 @@ def at_size(mask: Array, size: Size) -> Array:
 
 def at_layer(mask: Array, layer: str) -> Array:
     """Average a mask of a canvas, shape (H, W), over the pixels that become one position of a layer."""
-    names = [spec.name for spec in LAYERS]
-    poolings = sum(spec.weights is None for spec in LAYERS[: names.index(layer) + 1])
-    side = 2**poolings
+    side = stride_of(layer)
     rows, columns = (length // side for length in mask.shape)  # as pooling does, which leaves out what is over
     blocks = mask[: rows * side, : columns * side].reshape(rows, side, columns, side)
     averages: Array = blocks.mean(axis=(1, 3))

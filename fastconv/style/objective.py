@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation, gram_matrix
+from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
 from fastconv.nn.vgg import VGG19
-from fastconv.nn.wasserstein import WassersteinLoss, feature_moments
+from fastconv.nn.wasserstein import WassersteinLoss
 from fastconv.style.masks import at_layer
 from fastconv.style.options import Options, layer_weights
 from fastconv.style.scales import Size
+from fastconv.style.textures import GRAMS, MOMENTS, Gathering, Texture, TextureLoss, TextureTerm
+from fastconv.style.tiles import Tile, plan_tiles, stride_of
 
 Array = NDArray[Any]
-TextureLoss: TypeAlias = StyleLoss | WassersteinLoss
 StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
 
 
@@ -44,8 +44,8 @@ class Objective:
         Whose features are compared.
     content : ndarray, shape (1, 3, H, W)
         Content picture, RGB from 0 to 255, of the size that will be optimised.
-    styles : sequence of ndarray, shape (1, 3, h, w)
-        Style pictures, of any size.
+    styles : iterable of ndarray, shape (1, 3, h, w)
+        Style pictures, of any size; each is needed for as long as it is the current one.
     options : Options
         Weights, layers and normalisation of the losses.
     masks : sequence of ndarray, shape (H, W), or None
@@ -53,103 +53,156 @@ class Objective:
     known : dict, optional
         Targets by a style's number, height and width. What is there is not computed again, what is missing is
         added: so pictures that are made after each other can share it.
+    tile : int, optional
+        As in `fastconv.style.tiles.lay_out`, for all pictures; by default each is taken as a whole.
 
     Notes
     -----
     Gatys, Ecker and Bethge, arXiv:1508.06576, equation 7. With several styles the style loss is the mean of
     theirs, weighted by `Options.style_weights`.
+
+    A Gram matrix is one of the whole picture, so its tiles go through the network twice: first for the losses,
+    then once more, each with the way back, for what the losses make of what the tile owns. The last tile's
+    features are still there after the first time.
     """
 
     def __init__(
         self,
         network: VGG19,
         content: Array,
-        styles: Sequence[Array],
+        styles: Iterable[Array],
         options: Options,
         masks: Sequence[Array] | None = None,
         known: dict[tuple[int, Size], StyleTargets] | None = None,
+        tile: int | None = None,
     ) -> None:
         self._network = network
-        self._content = content_losses(network, content, options)
+        self._content = content_losses(network, content, options, tile)
         known = {} if known is None else known
         targets = []
         for i, style in enumerate(styles):
             key = i, (style.shape[2], style.shape[3])
             if key not in known:
-                known[key] = style_targets(network, style, options)
+                known[key] = style_targets(network, style, options, tile)
             targets.append(known[key])
-        self._style = style_losses(targets, options, masks, content.dtype)
+        self._style = style_terms(targets, options, masks, content.dtype)
         self._smoothness = TotalVariation(weight=options.total_variation) if options.total_variation else None
-        self._layers = {layer for layer, _ in (*self._content, *self._style)}
+        self._layers = {*self._content, *(term.layer for term in self._style)}
+        self._tiles = _tiles_of(content, self._layers, tile) if self._layers else ()
 
     def __call__(self, image: Array) -> tuple[Losses, Array]:
         """Return the parts of the loss of `image`, shape (1, 3, H, W), and the gradient of the total."""
-        content, style, gradient = self._compare_features(image) if self._layers else (0.0, 0.0, np.zeros_like(image))
+        gradient = np.zeros_like(image)
+        content, style = self._compare_features(image, gradient) if self._layers else (0.0, 0.0)
         smoothness = 0.0
         if self._smoothness is not None:
             smoothness = self._smoothness.forward(image)
             self._smoothness.backward(image, gradient)
         return Losses(content, style, smoothness), gradient
 
-    def _compare_features(self, image: Array) -> tuple[float, float, Array]:
-        content = style = 0.0
-        for layer, features in self._network.walk(image, self._layers):
-            content += sum(loss.forward(features) for name, loss in self._content if name == layer)
-            style += sum(loss.forward(features) for name, loss in self._style if name == layer)
-        gradient = self._network.backward({layer: partial(self._add_gradient, layer) for layer in self._layers})
-        return content, style, gradient
+    def _compare_features(self, image: Array, gradient: Array) -> tuple[float, float]:
+        """Return the losses of content and style, and add their gradient to `gradient`."""
+        content = sum(self._look(image, tile) for tile in self._tiles)
+        style = sum(term.compare(image.dtype) for term in self._style)
+        *others, last = self._tiles
+        for tile in (last, *others):
+            if tile is not last:
+                for _ in self._network.walk(tile.seen.of(image), self._layers):
+                    pass  # for what the network remembers of it
+            part = self._network.backward({layer: partial(self._add_gradient, tile, layer) for layer in self._layers})
+            tile.seen.of(gradient)[...] += part
+        return content, style
 
-    def _add_gradient(self, layer: str, features: Array, total: Array) -> None:
-        """Add the gradients of all losses with respect to one layer's features."""
-        losses: Iterator[tuple[str, ContentLoss | TextureLoss]] = itertools.chain(self._content, self._style)
-        for name, loss in losses:
-            if name == layer:
-                loss.backward(features, total)
+    def _look(self, image: Array, tile: Tile) -> float:
+        """Take note of what a tile owns of the texture, and return what it has of the content loss."""
+        content = 0.0
+        for layer, features in self._network.walk(tile.seen.of(image), self._layers):
+            if layer in self._content:
+                part = self._content[layer].part(*tile.owned_in_picture(layer))
+                content += part.forward(tile.owned_in_tile(layer).of(features))
+            for term in self._terms(layer):
+                term.add(features, tile)
+        return content
+
+    def _add_gradient(self, tile: Tile, layer: str, features: Array, total: Array) -> None:
+        """Add the gradients of all losses with respect to what a tile owns of one layer's features."""
+        if layer in self._content:
+            owned = tile.owned_in_tile(layer)
+            part = self._content[layer].part(*tile.owned_in_picture(layer))
+            part.backward(owned.of(features), owned.of(total))
+        for term in self._terms(layer):
+            term.add_gradient(features, total, tile)
+
+    def _terms(self, layer: str) -> Iterable[TextureTerm]:
+        return (term for term in self._style if term.layer == layer)
 
 
-def content_losses(network: VGG19, content: Array, options: Options) -> list[tuple[str, ContentLoss]]:
-    """Compute the targets of a content picture; return its losses and their layers."""
+def content_losses(network: VGG19, content: Array, options: Options, tile: int | None = None) -> dict[str, ContentLoss]:
+    """Compute the targets of a content picture; return its losses by their layers."""
     weights = layer_weights(options.content_layers)
     if not (weights and options.alpha):
-        return []
-    targets = network.forward(content, weights, needs_gradient=False)
-    return [
-        (layer, ContentLoss(target, options.loss, weight=options.alpha * weights[layer]))
+        return {}
+    targets: dict[str, Array] = {}
+    for part in _tiles_of(content, weights, tile):
+        for layer, features in network.walk(part.seen.of(content), weights, needs_gradient=False):
+            if layer not in targets:
+                size = (length // stride_of(layer) for length in content.shape[2:])
+                targets[layer] = np.empty((*features.shape[:2], *size), features.dtype)
+            part.owned_in_picture(layer).of(targets[layer])[...] = part.owned_in_tile(layer).of(features)
+    return {
+        layer: ContentLoss(target, options.loss, weight=options.alpha * weights[layer])
         for layer, target in targets.items()
-    ]
+    }
 
 
-def style_targets(network: VGG19, style: Array, options: Options) -> StyleTargets:
+def style_targets(network: VGG19, style: Array, options: Options, tile: int | None = None) -> StyleTargets:
     """Compute what a style picture, (1, 3, h, w), gives the losses to compare with, layer by layer."""
     weights = layer_weights(options.style_layers)
     if not (weights and options.beta):
         return {}
-    summary = feature_moments if options.loss == "wasserstein" else gram_matrix
-    return {layer: summary(features) for layer, features in network.walk(style, weights, needs_gradient=False)}
+    gatherings = {layer: Gathering(texture_of(options)) for layer in weights}
+    for part in _tiles_of(style, weights, tile):
+        for layer, features in network.walk(part.seen.of(style), weights, needs_gradient=False):
+            gatherings[layer].add(features, layer, part)
+    return {layer: gathering.mean(style.dtype) for layer, gathering in gatherings.items()}
 
 
-def style_losses(
-    targets: Sequence[StyleTargets], options: Options, masks: Sequence[Array] | None, dtype: DTypeLike
-) -> list[tuple[str, TextureLoss]]:
-    """Return the losses of style pictures, and their layers.
+def style_terms(
+    targets: Sequence[StyleTargets], options: Options, masks: Sequence[Array] | None, dtype: np.dtype[Any]
+) -> list[TextureTerm]:
+    """Return the losses of style pictures: at a layer all those together that have no mask, or each by itself.
 
     Where nothing is left of a mask at a layer, there is no loss.
     """
     weights = layer_weights(options.style_layers)
-    losses = []
-    for i, share in enumerate(shares(options.style_weights, len(targets))):
-        for layer, target in targets[i].items():
-            mask = None if masks is None else at_layer(masks[i], layer).astype(dtype)
-            if mask is None or mask.any():
-                losses.append((layer, style_loss(target, options, options.beta * share * weights[layer], mask)))
-    return losses
+    weighted = list(zip(targets, shares(options.style_weights, len(targets)), strict=True))
+    terms = []
+    for layer in targets[0] if targets else ():
+        losses = [style_loss(own[layer], options, options.beta * share * weights[layer]) for own, share in weighted]
+        if masks is None:
+            terms.append(TextureTerm(layer, texture_of(options), losses))
+            continue
+        for loss, mask in zip(losses, masks, strict=True):
+            here = at_layer(mask, layer).astype(dtype)
+            if here.any():
+                terms.append(TextureTerm(layer, texture_of(options), [loss], here))
+    return terms
 
 
-def style_loss(target: Any, options: Options, weight: float, mask: Array | None) -> TextureLoss:
+def style_loss(target: Any, options: Options, weight: float) -> TextureLoss:
     """Return the loss at a layer that has what `style_targets` computed there for its target."""
     if options.loss == "wasserstein":
-        return WassersteinLoss(target, weight=weight, mask=mask)
-    return StyleLoss(target, options.loss, weight=weight, mask=mask)
+        return WassersteinLoss(target, weight=weight)
+    return StyleLoss(target, options.loss, weight=weight)
+
+
+def texture_of(options: Options) -> Texture:
+    """Return what the style losses compare."""
+    return MOMENTS if options.loss == "wasserstein" else GRAMS
+
+
+def _tiles_of(picture: Array, layers: Collection[str], tile: int | None) -> tuple[Tile, ...]:
+    return plan_tiles((picture.shape[2], picture.shape[3]), layers, tile)
 
 
 def shares(weights: Sequence[float] | None, count: int) -> list[float]:
