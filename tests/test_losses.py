@@ -1,5 +1,6 @@
 """Losses: values against the written-out formulas, gradients against finite differences and PyTorch."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -233,16 +234,44 @@ def test_each_forward_of_a_style_loss_serves_one_backward(rng):
         gradient_of(loss, features)
 
 
+GRAM_SHAPES = [(1, 1, 1), (3, 4, 5), (7, 1, 9), (16, 8, 16), (20, 37, 31), (96, 16, 24), (290, 9, 15)]
+
+
+@pytest.fixture(params=[False, True], ids=["kernels", "NumPy"])
+def without_kernels(request, monkeypatch):
+    """Both ways to compute: compiled, and where Numba may not compile."""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(request.param))
+
+
+@pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize("masked", [False, True])
-def test_the_gradient_of_a_gram_matrix_is_the_same_in_blocks(rng, monkeypatch, masked):
-    features, slope = rng.normal(size=(1, 3, 4, 5)), rng.normal(size=(3, 3))
-    mask = rng.uniform(size=(4, 5)) if masked else None
-    whole = rng.normal(size=(1, 3, 4, 5))
-    blocks = whole.copy()
-    add_gram_gradient(features, slope, whole, mask)
-    monkeypatch.setattr("fastconv.nn.losses.BLOCK_BYTES", 3 * 8 * 3)
-    add_gram_gradient(features, slope, blocks, mask)
-    np.testing.assert_allclose(blocks, whole, rtol=1e-12)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-14)])
+@pytest.mark.parametrize("shape", GRAM_SHAPES)
+def test_gram_matrices_and_their_gradients_at_every_edge_of_the_tiles(rng, shape, dtype, tolerance, masked):
+    features = rng.normal(size=(1, *shape)).astype(dtype)
+    mask = rng.uniform(size=shape[1:]).astype(dtype) if masked else None
+    slope = rng.normal(size=(shape[0],) * 2)
+    slope = (slope + slope.T).astype(dtype)
+    total = rng.normal(size=(1, *shape)).astype(dtype)
+    weights = np.ones(shape[1:]) if mask is None else mask.astype(np.float64)
+    weighted = features * (weights / weights.sum())
+    expected = np.einsum("cyx,dyx->cd", features[0].astype(np.float64), weighted[0])
+    expected_total = total + 2 * np.einsum("cd,ndyx->ncyx", slope.astype(np.float64), weighted)
+    gram = gram_matrix(features, mask)
+    add_gram_gradient(features, slope, total, mask)
+    assert gram.dtype == total.dtype == dtype
+    np.testing.assert_array_equal(gram, gram.T)
+    assert np.abs(gram - expected).max() <= tolerance * np.abs(expected).max()
+    assert np.abs(total - expected_total).max() <= tolerance * np.abs(expected_total).max()
+
+
+def test_gram_matrices_of_arrays_that_kernels_cannot_read(rng):
+    features, slope = rng.normal(size=(1, 3, 8, 10))[:, :, ::2, ::2], np.eye(3)
+    total = np.zeros((1, 3, 8, 10))
+    add_gram_gradient(features, slope, total[:, :, ::2, ::2])
+    np.testing.assert_allclose(gram_matrix(features), gram_matrix(features.copy()), rtol=1e-13)
+    np.testing.assert_allclose(total[:, :, ::2, ::2], features / 10, rtol=1e-13)
+    assert not total[:, :, 1::2].any()
 
 
 def test_style_accepts_pictures_of_another_size(rng):

@@ -33,10 +33,11 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.conv import conv2d, conv2d_weight_grad
+from fastconv.kernels import gram as kernels
 from fastconv.nn.layers import Differentiable, float_dtype
 
 Array = NDArray[Any]
@@ -63,9 +64,6 @@ STYLE_SCALES: dict[str, Callable[[Array], float]] = {
 """k_l for each normalisation, given the style's Gram matrix A."""
 
 
-BLOCK_BYTES = 4 << 20  # of a product that is added up; the features, the product and the sums fit the last cache
-
-
 def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     """Correlate the channels of a feature map with each other.
 
@@ -85,15 +83,18 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     -----
     Gatys, Ecker and Bethge, arXiv:1508.06576, equation 3, divided by the number of positions.
 
-    The product is the weight gradient of a 1x1 convolution of the features with themselves. NumPy's own product
-    would be as fast by itself, but its threads spin afterwards, on the cores that the next convolution needs.
+    NumPy's own product takes twice as long, since it does not know that the result is symmetric, and its threads
+    spin afterwards, on the cores that the next convolution needs.
     """
     flat = _flatten(features)
-    if mask is not None:
-        # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
-        flat = flat * np.sqrt(mask).ravel()
-    image = flat[np.newaxis, :, np.newaxis]
-    gram = conv2d_weight_grad(image, image, (*flat.shape[:1] * 2, 1, 1)).reshape(len(flat), -1)
+    # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
+    roots = None if mask is None else np.sqrt(mask, dtype=flat.dtype).ravel()
+    if numba.config.DISABLE_JIT:
+        rooted = flat if roots is None else flat * roots
+        gram = rooted @ rooted.T
+    else:
+        gram = np.empty((len(flat), len(flat)), flat.dtype)
+        kernels.gram(np.require(flat, requirements="CA"), roots, gram)
     gram /= _total_weight(features, mask)
     return gram
 
@@ -108,22 +109,18 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
     slope : ndarray, shape (C, C), symmetric
         Gradient with respect to the matrix.
     total : ndarray, shape (1, C, H, W)
-        What 2 slope F T / sum T is added to.
+        What 2 slope F T / sum T is added to, in the features' dtype.
     mask : ndarray, shape (H, W), optional
         As in `gram_matrix`.
     """
     flat = _flatten(features)
     # Scale the small matrix: the product with it is as large as the features.
     scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
-    sums, weights = total.reshape(flat.shape), None if mask is None else mask.ravel()
-    # Block by block, so that the product stays in cache until it is added.
-    step = max(1, BLOCK_BYTES // (len(flat) * flat.itemsize))
-    for first in range(0, flat.shape[1], step):
-        block = slice(first, first + step)
-        part = conv2d(flat[np.newaxis, :, np.newaxis, block], scaled[:, :, np.newaxis, np.newaxis])[0, :, 0]
-        if weights is not None:
-            part *= weights[block]
-        sums[:, block] += part
+    weights = None if mask is None else np.asarray(mask, flat.dtype).ravel()
+    if total.flags.carray and not numba.config.DISABLE_JIT:
+        kernels.add_gram_gradient(np.require(flat, requirements="CA"), scaled, weights, total)
+    else:
+        total += (scaled @ (flat if weights is None else flat * weights)).reshape(total.shape)
 
 
 class ContentLoss:

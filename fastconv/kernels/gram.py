@@ -1,0 +1,361 @@
+"""Gram matrices of features, F F^T with F of (channels, positions), and the gradient through them.
+
+The matrix is symmetric: only the tiles of its upper triangle are computed, and mirrored. A thread takes some of the
+positions, transposes a block of them at a time, so that all channels of a position lie side by side, and multiplies
+the block, which its cache holds, with itself. The threads' sums are added up in the end.
+
+The gradient adds S F, with a small symmetric S, to an array of the features' shape, tile by tile as the product is
+made: it is never stored by itself.
+
+Positions may have weights T. F T F^T is the product of F T^(1/2) with itself, and the gradient's S (F T).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+
+from . import jit, scratch
+from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
+from .simd import (
+    Vector,
+    as_type,
+    item_bytes,
+    lanes,
+    load,
+    load_ir,
+    peek,
+    poke,
+    prefetch_to_write,
+    record,
+    shuffle_ir,
+    splat,
+    store,
+    store_ir,
+    vector_ir,
+)
+
+POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
+DEPTH_BLOCK = 256  # the same for the gradient, whose terms are channels
+BLOCK_BYTES = 256 << 10  # features that a thread packs at a time: half a small L2 cache
+ROW_BLOCK = 8  # row tiles of the gradient's matrix that meet all packed panels before the next ones
+SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
+
+
+@intrinsic
+def _transpose_square(typingctx: Any, zero: Any, source: Any, pitch: Any, to: Any, to_pitch: Any) -> Any:
+    """Transpose a square of as many rows as a vector has lanes; rows lie `pitch` and `to_pitch` bytes apart."""
+    count = Vector(zero).lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, pitch, to, to_pitch = args
+
+        def at(address: ir.Value, pitch: ir.Value, row: int) -> ir.Value:
+            return builder.add(address, builder.mul(pitch, pitch.type(row)))
+
+        rows = [load_ir(builder, at(source, pitch, i), vector_ir(zero)) for i in range(count)]
+        # To riffle the rows of two halves, again and again, turns row-major order into column-major order.
+        low = [lane // 2 + lane % 2 * count for lane in range(count)]
+        high = [lane + count // 2 for lane in low]
+        for _ in range(count.bit_length() - 1):
+            pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
+            rows = [shuffle_ir(builder, a, b, order) for a, b in pairs for order in (low, high)]
+        for i, row in enumerate(rows):
+            store_ir(builder, row, at(to, to_pitch, i))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.intp] * 4), codegen
+
+
+# --- the matrix -----------------------------------------------------------------------------------------------------
+
+
+class GramJob(NamedTuple):
+    """What the kernels of the matrix work on: addresses in bytes, everything else in elements."""
+
+    features: int
+    channels: int
+    positions: int
+    # of the positions' weights, or 0
+    roots: int
+    # where in a packed block each channel begins, and positions in a block
+    offsets: int
+    depth: int
+    # the block and the sums (channels, pitch) of each thread
+    scratch: int
+    scratch_bytes: int
+    block_bytes: int
+    pitch: int
+    # filled by `mirror_share`: (channels, channels); with so many threads' sums
+    out: int
+    parts: int
+
+
+GRAM_JOB = jit.record_type(GramJob)
+
+
+@jit.inline
+def _pack_panel(zero, job, channel, position, count, to):
+    """Transpose a tile's columns of channels at `count` positions; channels that do not exist are 0."""
+    item = item_bytes(zero)
+    width = lanes(zero)
+    columns = columns_of_tile(zero)
+    line = job.positions * item
+    for p in range(0, count, width):
+        for part in range(0, columns, width):
+            source = job.features + (channel + part) * line + (position + p) * item
+            here = to + (p * columns + part) * item
+            if channel + part + width <= job.channels and p + width <= count:
+                _transpose_square(zero, source, line, here, columns * item)
+            else:
+                for q in range(min(width, count - p)):
+                    for i in range(width):
+                        exists = channel + part + i < job.channels
+                        value = peek(zero, source + i * line + q * item) if exists else zero
+                        poke(here + (q * columns + i) * item, value)
+    if job.roots != 0:
+        for q in range(count):
+            root = splat(peek(zero, job.roots + (position + q) * item))
+            for part in range(0, columns, width):
+                here = to + (q * columns + part) * item
+                store(here, root * load(zero, here))
+
+
+@jit.share
+def gram_share(t, threads, zero, address):
+    """Multiply some positions' features with themselves."""
+    word = 8
+    job = record(GRAM_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    height = rows_of_tile()
+    columns = columns_of_tile(zero)
+    packed = job.scratch + t * job.scratch_bytes
+    sums = packed + job.block_bytes
+    for n in range(0, job.channels * job.pitch, width):
+        store(sums + n * item, splat(zero))
+    units = (job.positions + width - 1) // width
+    begin = units * t // threads * width
+    end = min(job.positions, units * (t + 1) // threads * width)
+    panel = columns * job.depth * item
+    while begin < end:
+        count = min(job.depth, end - begin)
+        for channel in range(0, job.channels, columns):
+            _pack_panel(zero, job, channel, begin, count, packed + channel // columns * panel)
+        for channel in range(0, job.channels, columns):
+            b = packed + channel // columns * panel
+            for row in range(0, min(job.channels, channel + columns), height):
+                strided_product(
+                    zero, min(height, job.channels - row), packed, job.offsets + row * word, columns, count, 0, 1, 0,
+                    0, 0, 0, b, columns, sums + (row * job.pitch + channel) * item, job.pitch, 0,
+                )  # fmt: skip
+        begin += count
+
+
+@jit.parallel
+def gram_parallel(threads, zero, address):
+    """Run all shares of :func:`gram_share`."""
+    for t in prange(threads):
+        gram_share(np.intp(t), threads, zero, address)
+
+
+@jit.share
+def mirror_share(t, threads, zero, address):
+    """Add up the upper triangles of all threads' sums, and mirror them."""
+    job = record(GRAM_JOB, address)
+    item = item_bytes(zero)
+    for unit in range(t, job.channels, threads):  # rows are of unequal length: dealt out one by one
+        for j in range(unit, job.channels):
+            here = job.scratch + job.block_bytes + (unit * job.pitch + j) * item
+            total = zero
+            for part in range(job.parts):
+                total += peek(zero, here + part * job.scratch_bytes)
+            poke(job.out + (unit * job.channels + j) * item, total)
+            poke(job.out + (j * job.channels + unit) * item, total)
+
+
+@jit.parallel
+def mirror_parallel(threads, zero, address):
+    """Run all shares of :func:`mirror_share`."""
+    for t in prange(threads):
+        mirror_share(np.intp(t), threads, zero, address)
+
+
+def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> None:
+    """Compute F F^T, or F T F^T.
+
+    Parameters
+    ----------
+    features : (C, M) array
+        F, contiguous.
+    roots : (M,) array or None
+        Square roots of the positions' weights T.
+    out : (C, C) array
+        Completely written; symmetric to the last bit.
+    """
+    channels, positions = features.shape
+    item, line = features.itemsize, scratch.ALIGNMENT
+    threads = jit.get_num_threads() if channels * channels * positions > SERIAL_PRODUCTS else 1
+    columns = tile_columns(features.dtype)
+    panels = _ceil_div(channels, columns)
+    pitch = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
+    block = panels * columns * POSITIONS_BLOCK * item
+    each = _ceil_div(block + channels * pitch * item, line) * line
+    panel, column = np.divmod(np.arange(channels), columns)
+    offsets = (panel * columns * POSITIONS_BLOCK + column).astype(np.intp)
+    with scratch.borrow(threads * each) as memory:
+        job = GramJob(
+            jit.address_of(features), channels, positions, 0 if roots is None else jit.address_of(roots),
+            jit.address_of(offsets), POSITIONS_BLOCK, memory, each, block, pitch, jit.address_of(out), threads,
+        )  # fmt: skip
+        zero, described = features.dtype.type(0), jit.record_of(job)
+        jit.run(gram_share, gram_parallel, zero, described, threads)
+        jit.run(mirror_share, mirror_parallel, zero, described, threads)
+
+
+# --- the gradient ---------------------------------------------------------------------------------------------------
+
+
+class GramGradientJob(NamedTuple):
+    """What :func:`gram_gradient_share` works on: addresses in bytes, everything else in elements."""
+
+    features: int
+    channels: int
+    positions: int
+    # of positions, or 0
+    weights: int
+    # S, a row tile after the other, and for each term the tile's rows
+    slope: int
+    total: int
+    # panels of positions packed at a time
+    panels: int
+    scratch: int
+    scratch_bytes: int
+
+
+GRAM_GRADIENT_JOB = jit.record_type(GramGradientJob)
+
+
+@jit.inline
+def _pack_positions(zero, job, position, count, to):
+    """Copy `count` panels of positions: for each panel, for each channel, a tile's columns; 0 beyond the last."""
+    item = item_bytes(zero)
+    width = lanes(zero)
+    columns = columns_of_tile(zero)
+    for channel in range(job.channels):
+        source = job.features + channel * job.positions * item
+        for panel in range(count):
+            for part in range(0, columns, width):
+                at = position + panel * columns + part
+                here = to + ((panel * job.channels + channel) * columns + part) * item
+                if at + width <= job.positions:
+                    value = load(zero, source + at * item)
+                    if job.weights != 0:
+                        value = value * load(zero, job.weights + at * item)
+                    store(here, value)
+                else:
+                    for i in range(width):
+                        value = zero
+                        if at + i < job.positions:
+                            value = peek(zero, source + (at + i) * item)
+                            if job.weights != 0:
+                                value = as_type(zero, value * peek(zero, job.weights + (at + i) * item))
+                        poke(here + i * item, value)
+
+
+@jit.inline
+def _add_cut_tile(zero, job, rows, a, b, length, total, count, temporary):
+    """Add a product to a tile that only has `count` columns."""
+    item = item_bytes(zero)
+    columns = columns_of_tile(zero)
+    product(zero, rows, a, b, columns, length, temporary, columns, 1, 0, 0)
+    for i in range(rows):
+        for j in range(count):
+            here = total + (i * job.positions + j) * item
+            poke(here, peek(zero, here) + peek(zero, temporary + (i * columns + j) * item))
+
+
+@jit.share
+def gram_gradient_share(t, threads, zero, address):
+    """Add S F at some panels of positions."""
+    job = record(GRAM_GRADIENT_JOB, address)
+    item = item_bytes(zero)
+    height = rows_of_tile()
+    columns = columns_of_tile(zero)
+    line = job.positions * item
+    temporary = job.scratch + t * job.scratch_bytes
+    packed = temporary + height * columns * item
+    panels = (job.positions + columns - 1) // columns
+    end = panels * (t + 1) // threads
+    for first in range(panels * t // threads, end, job.panels):
+        count = min(job.panels, end - first)
+        _pack_positions(zero, job, first * columns, count, packed)
+        for depth in range(0, job.channels, DEPTH_BLOCK):
+            length = min(DEPTH_BLOCK, job.channels - depth)
+            for block in range(0, job.channels, ROW_BLOCK * height):
+                for panel in range(count):
+                    b = packed + (panel * job.channels + depth) * columns * item
+                    position = (first + panel) * columns
+                    for row in range(block, min(block + ROW_BLOCK * height, job.channels), height):
+                        rows = min(height, job.channels - row)
+                        a = job.slope + (row * job.channels + depth * rows) * item
+                        total = job.total + row * line + position * item
+                        for i in range(height, min(2 * height, job.channels - row)):
+                            prefetch_to_write(total + i * line)
+                        if position + columns <= job.positions:
+                            product(zero, rows, a, b, columns, length, total, job.positions, 0, 0, 0)
+                        else:
+                            left = job.positions - position
+                            _add_cut_tile(zero, job, rows, a, b, length, total, left, temporary)
+
+
+@jit.parallel
+def gram_gradient_parallel(threads, zero, address):
+    """Run all shares of :func:`gram_gradient_share`."""
+    for t in prange(threads):
+        gram_gradient_share(np.intp(t), threads, zero, address)
+
+
+def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarray | None, total: np.ndarray) -> None:
+    """Add S F, or S F T, to an array.
+
+    Parameters
+    ----------
+    features : (C, M) array
+        F, contiguous.
+    slope : (C, C) array
+        S.
+    weights : (M,) array or None
+        The positions' weights T.
+    total : array of C * M elements
+        What is added to, contiguous.
+    """
+    channels, positions = features.shape
+    item, line = features.itemsize, scratch.ALIGNMENT
+    threads = jit.get_num_threads() if channels * channels * positions > SERIAL_PRODUCTS else 1
+    columns = tile_columns(features.dtype)
+    panels = max(1, BLOCK_BYTES // (channels * columns * item))
+    packed = _row_tiles(slope)
+    each = _ceil_div((tile_rows() + panels * channels) * columns * item, line) * line
+    with scratch.borrow(threads * each) as memory:
+        job = GramGradientJob(
+            jit.address_of(features), channels, positions, 0 if weights is None else jit.address_of(weights),
+            jit.address_of(packed), jit.address_of(total), panels, memory, each,
+        )  # fmt: skip
+        jit.run(gram_gradient_share, gram_gradient_parallel, features.dtype.type(0), jit.record_of(job), threads)
+
+
+def _row_tiles(matrix: np.ndarray) -> np.ndarray:
+    """Cut a matrix into tiles of rows, each stored column by column; the last may have fewer rows."""
+    rows, height = len(matrix), tile_rows()
+    whole = rows // height * height
+    tiles = matrix[:whole].reshape(-1, height, matrix.shape[1]).transpose(0, 2, 1)
+    return np.concatenate([tiles.ravel(), matrix[whole:].T.ravel()])
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
