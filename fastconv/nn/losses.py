@@ -94,7 +94,7 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
         gram = rooted @ rooted.T
     else:
         gram = np.empty((len(flat), len(flat)), flat.dtype)
-        kernels.gram(np.require(flat, requirements="CA"), roots, gram)
+        kernels.gram(np.require(flat, requirements=("C", "A")), roots, gram)
     gram /= _total_weight(features, mask)
     return gram
 
@@ -118,7 +118,7 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
     scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
     weights = None if mask is None else np.asarray(mask, flat.dtype).ravel()
     if total.flags.carray and not numba.config.DISABLE_JIT:
-        kernels.add_gram_gradient(np.require(flat, requirements="CA"), scaled, weights, total)
+        kernels.add_gram_gradient(np.require(flat, requirements=("C", "A")), scaled, weights, total)
     else:
         total += (scaled @ (flat if weights is None else flat * weights)).reshape(total.shape)
 
