@@ -23,6 +23,8 @@ from . import jit
 from .simd import (
     Vector,
     as_type,
+    dealt,
+    dealt_order,
     either,
     equal,
     every_second,
@@ -30,6 +32,7 @@ from .simd import (
     greater_or_nan,
     in_order,
     interleaved,
+    interleaved_dealt,
     item_bytes,
     lanes,
     load,
@@ -37,6 +40,7 @@ from .simd import (
     peek,
     poke,
     record,
+    shuffle_ir,
     splat,
     splat_ir,
     store,
@@ -95,6 +99,7 @@ class ScatterJob(NamedTuple):
 
 POOL_JOB, SCATTER_JOB = jit.record_type(PoolJob), jit.record_type(ScatterJob)
 COUNT_PADDING, COUNT_PICTURE = 0, -(1 << 31)  # no divisor that `fastconv.checks` lets pass
+_AHEAD = 512  # places that are set to zero before something is added to the first of them
 EXACT_OFFSETS = 1 << 24  # integers below this are exact in float32
 
 
@@ -254,21 +259,21 @@ def max_pool_parallel(threads, zero, address):
 
 @intrinsic
 def _load_offsets(typingctx: Any, zero: Any, address: Any, first: Any, step: Any) -> Any:
-    """Undo :func:`_store_indices`: return index - first - lane * step as floats; -1 stands for all beyond 32 bits."""
+    """Undo :func:`_store_indices`: return index - first - lane * step as floats, dealt; -1 for all beyond 32 bits."""
     vector = Vector(zero)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, address, first, step = args
-        wide = ir.VectorType(ir.IntType(64), vector.lanes)
-        narrow = ir.VectorType(ir.IntType(32), vector.lanes)
-        lane = ir.Constant(wide, list(range(vector.lanes)))
-        places = builder.add(splat_ir(builder, first, wide), builder.mul(splat_ir(builder, step, wide), lane))
-        offsets = builder.sub(load_ir(builder, address, wide), places)
-        half = ir.Constant(wide, [32] * vector.lanes)
-        low, high = builder.trunc(offsets, narrow), builder.trunc(builder.lshr(offsets, half), narrow)
+        word = ir.IntType(32)
+        narrow = ir.VectorType(word, vector.lanes)
+        order = dealt_order(vector.lanes, zero)
+        words = load_ir(builder, address, ir.VectorType(word, 2 * vector.lanes))  # of an index, the lower comes first
+        low, high = (shuffle_ir(builder, words, words, [2 * lane + k for lane in order]) for k in (0, 1))
+        first, step = (splat_ir(builder, builder.trunc(value, word), narrow) for value in (first, step))
+        places = builder.add(first, builder.mul(step, ir.Constant(narrow, order)))
         fits = builder.icmp_signed("==", high, ir.Constant(narrow, None))
-        low = builder.select(fits, low, ir.Constant(narrow, [-1] * vector.lanes))
-        return builder.sitofp(low, vector_ir(zero))
+        offsets = builder.select(fits, builder.sub(low, places), ir.Constant(narrow, [-1] * vector.lanes))
+        return builder.sitofp(offsets, vector_ir(zero))
 
     return vector(zero, types.intp, types.intp, types.intp), codegen
 
@@ -290,23 +295,25 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
     item = item_bytes(zero)
     width = lanes(zero)
     right, below = splat(as_type(zero, 1)), splat(as_type(zero, job.width))
+    found = right  # 1 while all of a lane were found in their tiles
     for y in range(job.out_height):
         first = 2 * y * job.width
         row = plane + first * item
         x = 0
         while x < job.out_width:
             x = min(x, job.out_width - width)  # the last vector may repeat columns of the one before
-            grad = load(zero, grads + (y * job.out_width + x) * item)
+            grad = dealt(load(zero, grads + (y * job.out_width + x) * item))
             offsets = _load_offsets(zero, indices + (y * job.out_width + x) * 8, first + 2 * x, 2)
             a, at_a = _where_at(zero, offsets, splat(zero), grad)
             b, at_b = _where_at(zero, offsets, right, grad)
             c, at_c = _where_at(zero, offsets, below, grad)
             d, at_d = _where_at(zero, offsets, below + right, grad)
-            if not everywhere(either(either(at_a, at_b), either(at_c, at_d))):
-                return False
-            _store_pair(zero, row + 2 * x * item, a, b)
-            _store_pair(zero, row + (2 * x + job.width) * item, c, d)
+            found = where(either(either(at_a, at_b), either(at_c, at_d)), found, splat(zero))
+            _store_dealt_pair(zero, row + 2 * x * item, a, b)
+            _store_dealt_pair(zero, row + (2 * x + job.width) * item, c, d)
             x += width
+        if not everywhere(equal(found, right)):
+            return False
         if 2 * job.out_width < job.width:
             poke(row + (job.width - 1) * item, zero)
             poke(row + (2 * job.width - 1) * item, zero)
@@ -318,6 +325,14 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
 def _store_pair(zero, address, even, odd):
     """Store two vectors, their elements in turn."""
     low, high = interleaved(even, odd)
+    store(address, low)
+    store(address + lanes(zero) * item_bytes(zero), high)
+
+
+@jit.unfold
+def _store_dealt_pair(zero, address, even, odd):
+    """Store two vectors, their elements in turn, which are dealt."""
+    low, high = interleaved_dealt(even, odd)
     store(address, low)
     store(address + lanes(zero) * item_bytes(zero), high)
 
@@ -337,16 +352,24 @@ def _fill(zero, address, count):
 
 @jit.inline
 def _add_to_places(zero, job, plane, grads, indices):
-    """Add a plane's gradients to the places they came from; return whether every index lies within the plane."""
+    """Add a plane's gradients to the places they came from; return whether every index lies within the plane.
+
+    Zeros are written just ahead of what is added to them, so that they are still in the nearest cache.
+    """
     item = item_bytes(zero)
     size = job.height * job.width
-    _fill(zero, plane, size)
+    filled = 0
     for n in range(job.out_height * job.out_width):
         index = peek(0, indices + n * 8)
-        if np.uint64(index) >= np.uint64(size):  # read as unsigned, a negative one is huge
-            return False
+        if np.uint64(index) >= np.uint64(filled):  # read as unsigned, a negative one is huge
+            if np.uint64(index) >= np.uint64(size):
+                return False
+            ahead = min(index + _AHEAD, size)
+            _fill(zero, plane + filled * item, ahead - filled)
+            filled = ahead
         place = plane + index * item
         poke(place, peek(zero, place) + peek(zero, grads + n * item))
+    _fill(zero, plane + filled * item, size - filled)
     return True
 
 

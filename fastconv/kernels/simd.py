@@ -474,6 +474,35 @@ def interleaved(typingctx: Any, a: Any, b: Any) -> Any:
     return types.UniTuple(a, 2)(a, a), codegen
 
 
+def dealt_order(lanes: int, element: Any) -> list[int]:
+    """Lanes in the order of :func:`dealt`: each quarter of 128 bits has some of the first half, then of the second."""
+    size = 128 // element.bitwidth // 2
+    return [half + q + k for q in range(0, lanes // 2, size) for half in (0, lanes // 2) for k in range(size)]
+
+
+@intrinsic
+def dealt(typingctx: Any, vector: Any) -> Any:
+    """Put a vector into the order in which :func:`interleaved_dealt` takes it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[0], dealt_order(vector.lanes, vector.element))
+
+    return vector(vector), codegen
+
+
+@intrinsic
+def interleaved_dealt(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... as two vectors, of two that are dealt: shuffles within quarters, which are cheap."""
+    n, size = a.lanes, 128 // a.element.bitwidth
+    low = [lane for q in range(0, n, size) for k in range(q, q + size // 2) for lane in (k, n + k)]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        halves = [shuffle_ir(builder, *args, part) for part in (low, [lane + size // 2 for lane in low])]
+        return context.make_tuple(builder, signature.return_type, halves)
+
+    return types.UniTuple(a, 2)(a, a), codegen
+
+
 @intrinsic
 def apart(typingctx: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
     """Return every fourth element of four consecutive vectors, beginning with the first, second, third and fourth."""
