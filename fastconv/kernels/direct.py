@@ -29,6 +29,8 @@ from .simd import item_bytes, lanes, load, load_between, peek, poke, record, spl
 DEPTH_BLOCK = 256
 B_BLOCK_BYTES = 256 << 10  # half a small L2 cache
 A_BLOCK_BYTES = 128 << 10
+SHORT_DEPTH = 64  # sums of so few terms are over soon: it is writing that takes time, and so is done in
+LONG_ROWS = 32  # panels at a stretch in each plane of the output
 COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
@@ -111,6 +113,11 @@ def _describe_panel(zero, job, group, position, table):
             poke(run + word, x * job.stride_x)
             poke(run + 2 * word, image * job.x_image)
             place = job.out + (image * job.out_image + group * job.out_group + y * job.out_y + x * job.out_x) * item
+            if length == columns and job.out_x == 1:
+                poke(run + 3 * word, length)
+                poke(table + _RUNS * word, 1)
+                poke(table + _PLACE * word, place)
+                return
             for n in range(length):
                 poke(places + (done + n) * word, place + n * job.out_x * item)
         else:
@@ -146,24 +153,48 @@ def _pack_inside(zero, job, source, begin, end, panel):
 
 
 @jit.inline
+def _copy_columns(zero, source, to):
+    """Copy as many elements as a panel has columns."""
+    item = item_bytes(zero)
+    for n in range(0, columns_of_tile(zero), lanes(zero)):
+        store(to + n * item, load(zero, source + n * item))
+
+
+@jit.inline
 def _pack_runs(zero, job, run, runs, begin, end, panel):
-    """Gather a panel of several runs from a padded copy."""
+    """Gather a panel of several runs from a padded copy.
+
+    As many elements are copied for every run, since a loop over few vectors takes longer than these; those too many
+    fall on the runs and rows that follow.
+    """
     word = 8
     item = item_bytes(zero)
-    width = lanes(zero)
+    pitch = columns_of_tile(zero) * item
+    size = _RUN_FIELDS * word
     offsets = job.taps + 3 * job.depth * word
+    first, second = peek(0, run), peek(0, run + size)
+    place = peek(0, run + 3 * word) * item
+    if runs == 2:
+        for p in range(begin, end):
+            offset = peek(0, offsets + p * word) * item
+            _copy_columns(zero, first + offset, panel)
+            _copy_columns(zero, second + offset, panel + place)
+            panel += pitch
+        return
+    third = peek(0, run + 2 * size)
+    last = place + peek(0, run + size + 3 * word) * item
     for p in range(begin, end):
         offset = peek(0, offsets + p * word) * item
-        entry = run
-        at = panel
-        for _ in range(runs):
-            source = peek(0, entry) + offset
-            length = peek(0, entry + 3 * word)
-            for n in range(0, length, width):
-                store(at + n * item, load(zero, source + n * item))
-            at += length * item
-            entry += _RUN_FIELDS * word
-        panel += columns_of_tile(zero) * item
+        _copy_columns(zero, first + offset, panel)
+        _copy_columns(zero, second + offset, panel + place)
+        _copy_columns(zero, third + offset, panel + last)
+        at = panel + last
+        entry = run + 2 * size
+        for _ in range(3, runs):
+            at += peek(0, entry + 3 * word) * item
+            entry += size
+            _copy_columns(zero, peek(0, entry) + offset, at)
+        panel += pitch
 
 
 @jit.inline
@@ -575,8 +606,10 @@ def plan(
     panel_bytes = depth_block * columns * dtype.itemsize
     own = _ceil_div(units, threads // row_parts)
     panel_block = max(1, min(own, B_BLOCK_BYTES // panel_bytes))
-    panel_block = _ceil_div(own, _ceil_div(own, panel_block))
     tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * dtype.itemsize))
+    if taps.depth <= SHORT_DEPTH:
+        panel_block, tile_block = min(own, LONG_ROWS), 1
+    panel_block = _ceil_div(own, _ceil_div(own, panel_block))
     table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
     each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
     each = (_ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
