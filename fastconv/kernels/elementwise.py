@@ -1,4 +1,4 @@
-"""ReLU, its gradient, and the sums of a bias gradient."""
+"""ReLU, its gradient, the sums of a bias gradient, and steps of Adam: each array is read or written once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from numba import prange
 from . import jit
 from .simd import (
     as_type,
+    fma,
     item_bytes,
     lanes,
     load,
+    load_between,
     not_above,
     peek,
     poke,
     record,
     relu,
+    root,
     splat,
     store,
+    store_first,
     sum_of,
     where,
 )
@@ -135,3 +139,65 @@ def bias_grad_parallel(threads, zero, address):
     """Run all shares of :func:`bias_grad_share`."""
     for t in prange(threads):
         bias_grad_share(np.intp(t), threads, zero, address)
+
+
+class AdamJob(NamedTuple):
+    """What :func:`adam_share` works on: addresses, and the number of elements."""
+
+    parameter: int
+    gradient: int
+    m: int
+    v: int
+    # of the elements' type: beta1, 1 - beta1, beta2, 1 - beta2, the factor of the root of v, eps, the factor of m
+    factors: int
+    size: int
+
+
+ADAM_JOB = jit.record_type(AdamJob)
+
+
+@jit.unfold
+def _moved(gradient, parameter, m, v, factors):
+    """Return the parameter and both moments after a step."""
+    beta1, rest1, beta2, rest2, of_root, eps, of_m = factors
+    m = fma(beta1, m, rest1 * gradient)
+    v = fma(beta2, v, rest2 * (gradient * gradient))
+    return parameter - of_m * m / fma(of_root, root(v), eps), m, v
+
+
+@jit.share
+def adam_share(t, threads, zero, address):
+    """Update some elements of the parameter and of both moments (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
+    job = record(ADAM_JOB, address)
+    item = item_bytes(zero)
+    width = lanes(zero)
+    beta1, rest1 = splat(peek(zero, job.factors)), splat(peek(zero, job.factors + item))
+    beta2, rest2 = splat(peek(zero, job.factors + 2 * item)), splat(peek(zero, job.factors + 3 * item))
+    of_root, eps = splat(peek(zero, job.factors + 4 * item)), splat(peek(zero, job.factors + 5 * item))
+    factors = (beta1, rest1, beta2, rest2, of_root, eps, splat(peek(zero, job.factors + 6 * item)))
+    n = job.size * t // threads
+    end = job.size * (t + 1) // threads
+    while n + width <= end:
+        here = n * item
+        gradient, parameter = load(zero, job.gradient + here), load(zero, job.parameter + here)
+        parameter, m, v = _moved(gradient, parameter, load(zero, job.m + here), load(zero, job.v + here), factors)
+        store(job.parameter + here, parameter)
+        store(job.m + here, m)
+        store(job.v + here, v)
+        n += width
+    if n < end:  # in vectors too, so that rounding does not depend on where shares end
+        here, count = n * item, end - n
+        gradient = load_between(zero, job.gradient + here, 0, count)
+        parameter = load_between(zero, job.parameter + here, 0, count)
+        m, v = load_between(zero, job.m + here, 0, count), load_between(zero, job.v + here, 0, count)
+        parameter, m, v = _moved(gradient, parameter, m, v, factors)
+        store_first(job.parameter + here, parameter, count)
+        store_first(job.m + here, m, count)
+        store_first(job.v + here, v, count)
+
+
+@jit.parallel
+def adam_parallel(threads, zero, address):
+    """Run all shares of :func:`adam_share`."""
+    for t in prange(threads):
+        adam_share(np.intp(t), threads, zero, address)

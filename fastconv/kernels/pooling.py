@@ -350,7 +350,7 @@ def _fill(zero, address, count):
         n += 1
 
 
-@jit.inline
+@jit.unfold
 def _add_to_places(zero, job, plane, grads, indices):
     """Add a plane's gradients to the places they came from; return whether every index lies within the plane.
 

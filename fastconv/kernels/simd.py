@@ -280,6 +280,19 @@ def relu(typingctx: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def root(typingctx: Any, vector: Any) -> Any:
+    """Return the square root."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = args[0].type
+        name = f"llvm.sqrt.v{kind.count}{'f32' if _element_bytes(kind) == 4 else 'f64'}"
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(function, [args[0]])
+
+    return vector(vector), codegen
+
+
+@intrinsic
 def greater_or_nan(typingctx: Any, a: Any, b: Any) -> Any:
     """Return a > b or a is NaN: whether `a` takes the place of `b` as a maximum."""
 
@@ -378,7 +391,7 @@ def _binary(instruction: str) -> Any:
     return operate
 
 
-_add, _sub, _mul = _binary("fadd"), _binary("fsub"), _binary("fmul")
+_add, _sub, _mul, _div = _binary("fadd"), _binary("fsub"), _binary("fmul"), _binary("fdiv")
 
 
 def _both_vectors(a: Any, b: Any) -> bool:
@@ -401,6 +414,12 @@ def _overload_sub(a, b):
 def _overload_mul(a, b):
     if _both_vectors(a, b):
         return lambda a, b: _mul(a, b)
+
+
+@overload(operator.truediv)
+def _overload_div(a, b):
+    if _both_vectors(a, b):
+        return lambda a, b: _div(a, b)
 
 
 # --- shuffles -------------------------------------------------------------------------------------------------------

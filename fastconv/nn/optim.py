@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.kernels import elementwise, jit
+from fastconv.kernels.jit import address_of as _at
+
 Array = NDArray[Any]
+
+SERIAL_ELEMENTS = 1 << 14  # below this many a second thread costs more than it brings
 
 
 class Adam:
@@ -74,14 +80,25 @@ class Adam:
             )
         beta1, beta2 = self.betas
         self.t += 1
-        self.m *= beta1
-        self.m += (1 - beta1) * gradient
-        self.v *= beta2
-        self.v += (1 - beta2) * np.square(gradient)
         # The corrections for the moments' start at zero are scalars, so they cost nothing here.
-        denominator = np.sqrt(self.v)
-        denominator /= math.sqrt(1 - beta2**self.t)
-        denominator += self.eps
-        change = np.divide(self.m, denominator, out=denominator)
-        change *= self.learning_rate / (1 - beta1**self.t)
-        self.parameter -= change
+        of_root = 1 / math.sqrt(1 - beta2**self.t)
+        of_m = self.learning_rate / (1 - beta1**self.t)
+        if numba.config.DISABLE_JIT:
+            self.m = beta1 * self.m + (1 - beta1) * gradient
+            self.v = beta2 * self.v + (1 - beta2) * np.square(gradient)
+            self.parameter -= of_m * self.m / (of_root * np.sqrt(self.v) + self.eps)
+        else:
+            self._run((beta1, 1 - beta1, beta2, 1 - beta2, of_root, self.eps, of_m), gradient)
+
+    def _run(self, factors: tuple[float, ...], gradient: Array) -> None:
+        """Step by the kernel, which takes C-contiguous arrays of one dtype."""
+        dtype = self.parameter.dtype
+        self.m, self.v = (np.asarray(moment, dtype, order="C") for moment in (self.m, self.v))
+        parameter, gradient = (np.asarray(array, order="C") for array in (self.parameter, gradient))
+        numbers = np.array(factors, dtype)
+        job = elementwise.AdamJob(_at(parameter), _at(gradient), _at(self.m), _at(self.v), _at(numbers), parameter.size)
+        threads = jit.get_num_threads() if parameter.size > SERIAL_ELEMENTS else 1
+        zero = dtype.type(0)
+        jit.run(elementwise.adam_share, elementwise.adam_parallel, zero, jit.record_of(job), threads)
+        if parameter is not self.parameter:
+            self.parameter[...] = parameter
