@@ -29,10 +29,13 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a table: the first of `contestants` (by name) is the one whose speed-up is asked for."""
+    """One row of a table: the first of `contestants` (by name) is the one whose speed-up is asked for.
+
+    `work` is what each of them does: floating-point operations, or bytes moved.
+    """
 
     name: str
-    flops: int
+    work: int
     contestants: dict[str, Contestant]
 
 
@@ -41,7 +44,7 @@ class Row:
     """Median seconds of a case's contestants, by name."""
 
     name: str
-    flops: int
+    work: int
     medians: dict[str, float]
 
     @property
@@ -78,7 +81,7 @@ def run(case: Case, repeat: int, settle: float = SETTLE) -> Row:
                 contestant.call()
             calls = 1 if contestant.rest else max(1, math.ceil(SHORTEST_SAMPLE / trials[name]))
             samples[name].append(_timed(contestant, calls))
-    return Row(case.name, case.flops, {name: statistics.median(times) for name, times in samples.items()})
+    return Row(case.name, case.work, {name: statistics.median(times) for name, times in samples.items()})
 
 
 def _timed(contestant: Contestant, calls: int) -> float:

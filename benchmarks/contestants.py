@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastconv
+from fastconv.nn import Adam
 
 from .contest import Call
 from .shapes import Layer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 OURS = "fastconv"
 TORCH_NCHW, TORCH_NHWC, ONNX = "PyTorch NCHW", "PyTorch NHWC", "ONNX Runtime"
+COPY = "NumPy copy"
 NEEDS = {TORCH_NCHW: ("torch",), TORCH_NHWC: ("torch",), ONNX: ("onnxruntime", "onnx")}  # modules
 
 
@@ -200,3 +202,40 @@ def max_pool_backward_peer(peer: str, data: Data) -> Call:
     return lambda: torch.ops.aten.max_pool2d_with_indices_backward(
         grad, x, layer.kernel, layer.stride, layer.padding, (1, 1), False, indices
     )
+
+
+# --- elementwise ----------------------------------------------------------------------------------------------------
+
+
+def elementwise(data: Data) -> dict[str, tuple[Call, Call, int]]:
+    """Return our passes over a layer's input, each with NumPy's copy of as much, and the bytes that both move.
+
+    A copy's target is allocated in the call if our pass allocates one of its size.
+    """
+    x, grad = data.x, np.flip(data.x).copy()
+    adam = Adam(x.copy())
+    passes = {
+        "relu": (lambda: fastconv.relu(x), 2, True),
+        "relu_backward": (lambda: fastconv.relu_backward(grad, x), 3, True),
+        "conv2d_bias_grad": (lambda: fastconv.conv2d_bias_grad(grad), 1, False),
+        "Adam.step": (lambda: adam.step(grad), 7, False),
+    }
+    return {
+        name: (_without_result(call), _copy(arrays * x.nbytes, fresh), arrays * x.nbytes)
+        for name, (call, arrays, fresh) in passes.items()
+    }
+
+
+def _without_result(call: Call) -> Call:
+    """Return `call` without its result: contestants that give none are not compared."""
+
+    def run() -> None:
+        call()
+
+    return run
+
+
+def _copy(count: int, fresh: bool) -> Call:
+    """Return a copy that reads and writes `count` bytes together."""
+    source, target = np.ones(count // 2, np.uint8), np.empty(count // 2, np.uint8)
+    return _without_result(source.copy) if fresh else lambda: np.copyto(target, source)

@@ -24,7 +24,7 @@ import fastconv
 
 from . import contestants, machine, shapes
 from .contest import SETTLE, Call, Case, Contestant, Row, geometric_mean, run
-from .contestants import ONNX, OURS, TORCH_NCHW, TORCH_NHWC, Data
+from .contestants import COPY, ONNX, OURS, TORCH_NCHW, TORCH_NHWC, Data
 from .peak import multiply_adds
 from .shapes import Layer
 
@@ -64,6 +64,8 @@ class Group:
         Bars for the geometric mean of the ratios and for each of them.
     peers : tuple of str
         Libraries that take part.
+    unit : str
+        Of a case's work a second, in thousand millions.
     environment : mapping
         Variables that must be set before the process starts.
     processes : int
@@ -75,6 +77,7 @@ class Group:
     mean: float
     least: float
     peers: tuple[str, ...] = ()
+    unit: str = "GF/s"
     environment: Mapping[str, str] = field(default_factory=dict)
     processes: int = 1
 
@@ -90,14 +93,15 @@ def _against_peers(
     def cases(settings: Settings) -> Iterator[Case]:
         for layer in map(settings.scaled, layers()):
             data = Data(layer, dtype)
-            mine = ours(data) if ours in WITHOUT_ALGORITHM else ours(data, settings.algorithm)
+            mine = ours(data) if ours in POOLINGS else ours(data, settings.algorithm)
             rivals = {peer: Contestant(theirs(peer, data)) for peer in settings.peers}
-            yield Case(layer.name, layer.flops, {OURS: Contestant(mine), **rivals})
+            work = layer.pooling_bytes if ours in POOLINGS else layer.flops
+            yield Case(layer.name, work, {OURS: Contestant(mine), **rivals})
 
     return cases
 
 
-WITHOUT_ALGORITHM = (contestants.max_pool, contestants.max_pool_backward)
+POOLINGS = (contestants.max_pool, contestants.max_pool_backward)
 
 
 def _against_peak(settings: Settings) -> Iterator[Case]:
@@ -134,6 +138,13 @@ def _against_references(settings: Settings) -> Iterator[Case]:
     for reference in ("im2col", "loops"):
         racing = {OURS: contestants.packed(data, settings.algorithm), reference: contestants.packed(data, reference)}
         yield Case(f"against {reference}", data.layer.flops, {name: Contestant(call) for name, call in racing.items()})
+
+
+def _against_copies(settings: Settings) -> Iterator[Case]:
+    for size in (224, 512):
+        data = Data(settings.scaled(shapes.vgg19(size)["conv1_2"]))
+        for name, (ours, copy, count) in contestants.elementwise(data).items():
+            yield Case(f"{name} 64x{size}x{size}", count, {OURS: Contestant(ours), COPY: Contestant(copy)})
 
 
 def _forward(layers: Callable[[], Sequence[Layer]], ours: Callable[..., Call] = contestants.packed) -> Cases:
@@ -208,6 +219,7 @@ GROUPS = {
         8.0,
         5.0,
         (TORCH_NCHW,),
+        "GB/s",
         processes=3,
     ),
     "pooling_backward": Group(
@@ -216,7 +228,11 @@ GROUPS = {
         1.3,
         NO_BAR,
         (TORCH_NCHW,),
+        "GB/s",
         processes=3,
+    ),
+    "elementwise": Group(
+        "Passes over arrays against a copy that moves as many bytes", _against_copies, 1.0, 1.0, unit="GB/s"
     ),
     "avx2": Group(
         "AVX2 builds, VGG-19 at 224 px, packed, forward", _forward(_vgg(224)), 1.5, NO_BAR, TORCH, environment=AVX2
@@ -298,7 +314,11 @@ def show(name: str, settings: Settings, processes: int | None = None) -> bool:
         if not ratios:
             print(f"{'':34}" + "".join(f"{each:>22}" for each in row.medians) + f"{'ratio':>9}")
         ratios.append(row.ratio)
-        print(f"  {row.name:32}" + "".join(map(_cell, row.medians.values(), itertools.repeat(row.flops))), end="")
+        print(
+            f"  {row.name:32}"
+            + "".join(map(_cell, row.medians.values(), itertools.repeat(row.work), itertools.repeat(group.unit))),
+            end="",
+        )
         print(f"{row.ratio:8.2f}x", flush=True)
     mean, least = geometric_mean(ratios), min(ratios)
     passed = not (mean < group.mean or least < group.least)  # NaN, for want of peers, is no failure
@@ -308,8 +328,8 @@ def show(name: str, settings: Settings, processes: int | None = None) -> bool:
     return passed
 
 
-def _cell(seconds: float, flops: int) -> str:
-    return f"{_duration(seconds):>11} {flops / seconds / 1e9:5.0f} GF/s"
+def _cell(seconds: float, work: int, unit: str) -> str:
+    return f"{_duration(seconds):>11} {work / seconds / 1e9:5.0f} {unit}"
 
 
 def _duration(seconds: float) -> str:

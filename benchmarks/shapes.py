@@ -60,6 +60,11 @@ class Layer:
         return 2 * math.prod(self.output_shape) * math.prod(self.weight_shape[1:])
 
     @property
+    def pooling_bytes(self) -> int:
+        """Bytes that a max pooling must move, forward or backward: float32 images and outputs, int64 indices."""
+        return 4 * math.prod(self.input_shape) + 12 * math.prod(self.output_shape)
+
+    @property
     def numbers(self) -> dict[str, Any]:
         """Keyword arguments that fastconv's and PyTorch's functions share."""
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
