@@ -337,6 +337,12 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     program.add_argument("--weights", metavar="W", help="name or file of the weights, see: fastconv weights list")
     program.add_argument("--offline", action="store_true", help="never download weights")
     program.add_argument("--threads", type=int, metavar="N", help="(default: all)")
+    program.add_argument(
+        "--max-memory", metavar="SIZE", help="such as 4GB; what is larger is done in tiles (default: 80%% of what is free)"
+    )
+    program.add_argument(
+        "--tile", type=int, metavar="N", help="side of the tiles in pixels, 0 for none (default: as memory allows)"
+    )
     program.add_argument("--quiet", action="store_true", help="say nothing but errors")
     program.add_argument("--json", action="store_true", help="print settings and losses instead of the path")
 

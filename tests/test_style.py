@@ -13,14 +13,12 @@ from fastconv import weights as vgg_weights
 from fastconv.nn.vgg import LAYERS, VGG19
 from fastconv.style import (
     ImageError,
-    MemoryLimitError,
     OptionError,
     Options,
     Result,
     Step,
     Transfer,
     iterate,
-    memory,
     stylize,
 )
 from fastconv.style import scales as scales_module
@@ -757,13 +755,16 @@ def test_the_settings_tell_what_the_picture_was_made_with(run, thin, pictures):
     settings = run(beta=13, seed=3, init=pictures[2], masks=[np.full((32, 48), 255, np.uint8)]).settings
     for name, value in asdict(Options()).items():
         assert name in settings
-        if name not in ("size", "min_scale", "steps", "beta", "seed", "init", "masks"):
+        if name not in ("size", "min_scale", "steps", "beta", "seed", "init", "masks", "tile"):
             assert settings[name] == value
     assert (settings["preset"], settings["beta"], settings["seed"]) == ("fast", 13, 3)
     assert (settings["init"], settings["masks"]) == ("ndarray", ["ndarray"])
     assert settings["weights"] == {"source": "random", "sha256": "ab" * 32, "exact": True}
     assert settings["scales"][-1] == {"height": 32, "width": 48, "steps": 3}
     assert settings["threads"] >= 1
+    assert settings["tile"] == 0
+    assert settings["estimate"]["memory"] > 1e8
+    assert settings["estimate"]["flop"] > 1e9
     assert set(settings["versions"]) == {"fastconv", "numba", "numpy", "python"}
     assert json.loads(json.dumps(settings))["beta"] == 13
 
@@ -811,58 +812,3 @@ def test_a_run_that_blows_up_once_goes_on(run, monkeypatch):
     assert len(losses) == 8
     assert losses[3] == losses[2]  # evaluated again, where the run went back to
     assert losses[-1] < losses[2]
-
-
-# --- memory ------------------------------------------------------------------------------------------------
-
-
-def test_a_run_that_does_not_fit_names_a_size_that_does(run, monkeypatch):
-    size, styles = (1500, 2000), [(2000, 1500)]
-    monkeypatch.setattr(memory, "available", lambda: 1_500_000_000)
-    with pytest.raises(MemoryLimitError, match=r"2000x1500 px needs about .* GB .*: size \d+ fits") as refusal:
-        memory.check(size, styles)
-    smaller = int(str(refusal.value).split()[-2])
-    memory.check((round(smaller * 0.75), smaller), [(smaller, round(smaller * 0.75))])
-    with pytest.raises(MemoryLimitError):
-        memory.check((round((smaller + 16) * 0.75), smaller + 16), [(smaller + 16, round(smaller * 0.75))])
-
-    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
-    with pytest.raises(MemoryLimitError, match="no size fits"):
-        run()
-
-
-def test_the_estimate_grows_with_the_picture_and_the_precision():
-    small, large = memory.estimate((256, 256), [(64, 64)]), memory.estimate((512, 512), [(64, 64)])
-    assert small < large < 4 * small
-    assert memory.estimate((256, 256), [(64, 64)], "float64") == 2 * small
-    assert memory.estimate((256, 256), [(4000, 4000)]) > large
-
-
-@pytest.mark.parametrize(
-    ("line", "files", "folder"),
-    [
-        ("0::/a/b", ("memory.max", "memory.current", "inactive_file"), ""),
-        (
-            "4:cpu,memory:/a/b",
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-            "memory",
-        ),
-    ],
-)
-def test_limits_of_control_groups_count(tmp_path, monkeypatch, line, files, folder):
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "own")
-    (tmp_path / "own").write_text(f"9:cpu:/elsewhere\n{line}\n")
-    limit_file, usage_file, cached = files
-    for group, limit in (("a/b", "max"), ("a", "7000000")):  # the inner one has none of its own
-        path = tmp_path / folder / group
-        path.mkdir(parents=True, exist_ok=True)
-        (path / limit_file).write_text(limit)
-        (path / usage_file).write_text("5000000")
-        (path / "memory.stat").write_text(f"anon 1\n{cached} 1000000\n")
-    assert memory.available() == 3_000_000
-
-
-def test_memory_is_known_without_control_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "OWN_CGROUPS", tmp_path / "none")
-    assert memory.available() > 1_000_000

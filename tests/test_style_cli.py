@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import LAYER_NAMES
-from fastconv.style import Options, Step, memory, stylize
+from fastconv.style import Options, Step, stylize
 from fastconv.style import run as runner
 from fastconv.style.progress import Clock, Progress, format_seconds
 from fastconv.style.scales import Scale
@@ -275,10 +276,26 @@ def test_a_file_is_replaced_only_when_asked(style, folder):
     assert (folder / "photo.png").read_bytes() != before
 
 
-def test_too_little_memory(style, capsys, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 1_000_000)
-    assert style("--weights", "nowhere.npz") == 4
+def test_too_little_memory(style, capsys):
+    assert style("--weights", "nowhere.npz", "--max-memory", "1M") == 4
     assert "48x32 px needs about" in capsys.readouterr().err
+
+
+def test_the_estimate_is_told_before_the_first_step(style, capsys):
+    assert style("--tile", "320") == 0
+    printed = capsys.readouterr().err
+    assert re.search(
+        r"at 48x32 px a step takes about \d+(\.\d)? GFLOP; the run needs about 0\.\d GB of memory", printed
+    )
+    assert printed.index("GFLOP") < printed.index("saved:")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--tile", "100"), ("--max-memory", "much"), ("--tile", "512", "--optimizer", "lbfgs")]
+)
+def test_tiles_and_limits_without_meaning(style, capsys, arguments):
+    assert style(*arguments) == 2
+    assert arguments[0].strip("-").replace("-", "_") in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -403,6 +420,12 @@ def test_time_left_goes_by_pixels_and_leaves_out_first_steps():
     assert clock.seconds_left == pytest.approx(8.0)
     clock.update(step(40, 3, 8.0))
     assert clock.seconds_left == 0
+
+
+def test_time_left_can_go_by_the_work_of_tiles():
+    clock = Clock(PLAN, work=lambda scale: 1000 * scale.long_side)
+    clock.update(step(20, 2, 1.0))
+    assert clock.seconds_left == pytest.approx(1.0 + 3 * 2 * 1.0)
 
 
 def test_a_terminal_has_one_line_that_renews_itself(clock, monkeypatch):

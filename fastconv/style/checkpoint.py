@@ -96,6 +96,7 @@ class Checkpoint:
 
     def _options(self) -> dict[str, Any]:
         options = {field.name: getattr(self._transfer.options, field.name) for field in fields(Options)}
+        options["tile"] = self._transfer.tile  # however much memory there will be
         if not (isinstance(options["init"], str) and options["init"] in INITS):
             options["init"] = self._refer_to(options["init"])
         if options["masks"] is not None:

@@ -1,4 +1,4 @@
-"""How much memory a transfer needs and how much there is, so that it is refused before hours of work."""
+"""How much memory there is, so that a transfer is cut into tiles or refused before hours of work."""
 
 from __future__ import annotations
 
@@ -9,39 +9,19 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-Size = tuple[int, int]  # height, width
-
-# Bytes in float32. Measured as the peak (VmHWM) of fresh processes: 394, 472 and 813 MB for 128x96, 256x176 and
-# 512x352 px, weights converted before. FIXED is mostly the weights, as loaded and as packed for both directions.
-FIXED = 370_000_000
-PER_PIXEL = 2600
-PER_STYLE_PIXEL = 1500  # a forward pass whose features of the style layers are kept
+from fastconv.style import cost
+from fastconv.style.options import SMALLEST_TILE, Options, parse_memory
+from fastconv.style.scales import Size
 
 SHARE = 0.8  # of what is free, so that the machine stays usable
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
+TILE_STEP = 16  # pixels; finer steps seldom change a layout
+
 
 class MemoryLimitError(MemoryError):
     """The run would need more memory than there is."""
-
-
-def estimate(size: Size, styles: Sequence[Size], dtype: str = "float32") -> int:
-    """Estimate the peak memory of a transfer, in bytes.
-
-    Parameters
-    ----------
-    size : (int, int)
-        Height and width of the result.
-    styles : sequence of (int, int)
-        Height and width of the style pictures.
-    dtype : {"float32", "float64"}
-        Precision.
-    """
-    step = PER_PIXEL * math.prod(size)
-    # Features of a style picture live while its Gram matrices are computed, before the first step.
-    targets = PER_STYLE_PIXEL * max(math.prod(style) for style in styles)
-    return (FIXED + max(step, targets)) * np.dtype(dtype).itemsize // 4
 
 
 def available() -> int:
@@ -49,26 +29,72 @@ def available() -> int:
     return min([psutil.virtual_memory().available, *_left_in_cgroups()])
 
 
-def check(size: Size, styles: Sequence[Size], dtype: str = "float32") -> None:
-    """Raise `MemoryLimitError`, which names a size that fits, if a run needs over 80 % of what is free."""
-    needed = estimate(size, styles, dtype)
-    limit = int(SHARE * available())
-    if needed <= limit:
-        return
-    smaller = _largest_long_side(size, styles, dtype, limit)
-    advice = f"size {smaller} fits" if smaller else "no size fits"
+def limit_of(options: Options) -> int:
+    """Return how many bytes a transfer may use: what its options say, or most of what is free."""
+    given = parse_memory(options.max_memory)
+    if given is not None:
+        return given
+    # What this process holds serves the next picture of a folder.
+    return int(SHARE * (available() + psutil.Process().memory_info().rss))
+
+
+def choose_tile(size: Size, styles: Sequence[Size], options: Options, loaded: int = 0) -> int:
+    """Return the largest tile with which a transfer fits into memory; 0 if it does as a whole.
+
+    Parameters
+    ----------
+    size, styles, options, loaded
+        As for `fastconv.style.cost.estimate`. A tile among the options is the only one to be tried.
+
+    Raises
+    ------
+    MemoryLimitError
+        If nothing fits. The message names a size that does.
+    """
+    limit = limit_of(options)
+    tile = _largest_tile(size, styles, options, loaded, limit)
+    if tile is not None:
+        return tile
+    least = cost.estimate(size, styles, options, _smallest_tile(options) or None, loaded)
+    smaller = _largest_long_side(size, styles, options, loaded, limit)
+    how = " even in tiles" if options.tile is None and _smallest_tile(options) else ""
     raise MemoryLimitError(
-        f"a result of {size[1]}x{size[0]} px needs about {needed / 1e9:.1f} GB of memory, "
-        f"{limit / 1e9:.1f} GB can be used: {advice}"
+        f"a result of {size[1]}x{size[0]} px needs about {least / 1e9:.1f} GB of memory{how}, "
+        f"{limit / 1e9:.1f} GB can be used: " + (f"size {smaller} fits" if smaller else "no size fits")
     )
 
 
-def _largest_long_side(size: Size, styles: Sequence[Size], dtype: str, limit: int) -> int | None:
+def _smallest_tile(options: Options) -> int:
+    """Return the smallest tile that may be used, 0 if none may."""
+    if options.tile is not None:
+        return options.tile
+    return 0 if options.optimizer == "lbfgs" else SMALLEST_TILE
+
+
+def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: int, limit: int) -> int | None:
+    """Return the largest tile that fits, 0 for the whole, None if nothing fits."""
+
+    def fits(tile: int) -> bool:
+        return cost.estimate(size, styles, options, tile or None, loaded) <= limit
+
+    smallest = _smallest_tile(options)
+    if options.tile is not None or smallest == 0:
+        return smallest if fits(smallest) else None
+    if fits(0):
+        return 0
+    # Layouts leave some of a tile unused, so this one fits if the smallest does.
+    floats = (limit - loaded * cost.PER_LOADED_PIXEL) * cost.FLOAT // np.dtype(options.dtype).itemsize
+    spare = floats - cost.without_tiles(size, options)
+    side = math.isqrt(max(0, spare // cost.per_seen_pixel(options))) // TILE_STEP * TILE_STEP
+    return next((tile for tile in range(side, smallest - 1, -TILE_STEP) if fits(tile)), None)
+
+
+def _largest_long_side(size: Size, styles: Sequence[Size], options: Options, loaded: int, limit: int) -> int | None:
     """Return the largest multiple of 16, as a long side, with which everything fits; None if nothing does."""
     for long_side in range(max(size) // 16 * 16, 15, -16):
         factor = long_side / max(size)
         scaled = [(round(factor * height), round(factor * width)) for height, width in [size, *styles]]
-        if estimate(scaled[0], scaled[1:], dtype) <= limit:
+        if cost.estimate(scaled[0], scaled[1:], options, _smallest_tile(options) or None, loaded) <= limit:
             return long_side
     return None
 

@@ -13,7 +13,7 @@ from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss
 from fastconv.style.masks import at_layer
-from fastconv.style.options import Options, layer_weights
+from fastconv.style.options import Options
 from fastconv.style.scales import Size
 from fastconv.style.textures import GRAMS, MOMENTS, Gathering, Texture, TextureLoss, TextureTerm
 from fastconv.style.tiles import Tile, plan_tiles, stride_of
@@ -139,8 +139,8 @@ class Objective:
 
 def content_losses(network: VGG19, content: Array, options: Options, tile: int | None = None) -> dict[str, ContentLoss]:
     """Compute the targets of a content picture; return its losses by their layers."""
-    weights = layer_weights(options.content_layers)
-    if not (weights and options.alpha):
+    weights = options.content_shares()
+    if not weights:
         return {}
     targets: dict[str, Array] = {}
     for part in _tiles_of(content, weights, tile):
@@ -157,8 +157,8 @@ def content_losses(network: VGG19, content: Array, options: Options, tile: int |
 
 def style_targets(network: VGG19, style: Array, options: Options, tile: int | None = None) -> StyleTargets:
     """Compute what a style picture, (1, 3, h, w), gives the losses to compare with, layer by layer."""
-    weights = layer_weights(options.style_layers)
-    if not (weights and options.beta):
+    weights = options.style_shares()
+    if not weights:
         return {}
     gatherings = {layer: Gathering(texture_of(options)) for layer in weights}
     for part in _tiles_of(style, weights, tile):
@@ -174,7 +174,7 @@ def style_terms(
 
     Where nothing is left of a mask at a layer, there is no loss.
     """
-    weights = layer_weights(options.style_layers)
+    weights = options.style_shares()
     weighted = list(zip(targets, shares(options.style_weights, len(targets)), strict=True))
     terms = []
     for layer in targets[0] if targets else ():

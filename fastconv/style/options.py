@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from fastconv.nn.vgg import PADDINGS
 from fastconv.style.images import PictureLike
 
 INITS = ("content", "noise", "gray", "style")
+SMALLEST_TILE = 320  # leaves something to own within the halos of any layer
 SMALLEST_SIDE = 16  # of any picture: VGG-19's pooling halves it four times before relu5_1
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -25,7 +27,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Everything, beside the pictures and the weights, that decides what the result looks like.
+    """Everything, beside the pictures and the weights, that decides what the result looks like, to the last digit.
 
     Parameters
     ----------
@@ -82,6 +84,12 @@ class Options:
         Of the noise.
     dtype : {"float32", "float64"}
         Precision of all computations.
+    max_memory : int or str, optional
+        Bytes that the whole process may take, or "4GB", "500M", "2GiB". By default 80 % of what is free. Pictures
+        for which it does not suffice are worked on in tiles.
+    tile : int, optional
+        Side in pixels of a square that no tile exceeds in area, to choose it by hand; 0 for no tiles. By default
+        the largest that fits into memory. Tiles change nothing but rounding, and cost time.
 
     Raises
     ------
@@ -114,6 +122,8 @@ class Options:
     init: PictureLike = "content"
     seed: int = 0
     dtype: str = "float32"
+    max_memory: int | str | None = None
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         parse_size(self.size)
@@ -135,8 +145,26 @@ class Options:
             raise OptionError(f"betas must be two numbers in [0, 1), got {self.betas}")
         if self.average is not None and not 0 <= self.average < 1:
             raise OptionError(f"average must be in [0, 1), got {self.average}")
+        parse_memory(self.max_memory)
+        self._check_tile()
         if self.style_weights is not None and not _are_weights(self.style_weights):
             raise OptionError(f"style_weights must be numbers of at least 0, one above it, got {self.style_weights}")
+
+    def content_shares(self) -> dict[str, float]:
+        """Return the layers in which the content counts, and the share of each; none if `alpha` is zero."""
+        return layer_weights(self.content_layers) if self.alpha else {}
+
+    def style_shares(self) -> dict[str, float]:
+        """Return the layers in which the style counts, and the share of each; none if `beta` is zero."""
+        return layer_weights(self.style_layers) if self.beta else {}
+
+    def _check_tile(self) -> None:
+        if self.tile is None:
+            return
+        if type(self.tile) is not int or not (self.tile == 0 or self.tile >= SMALLEST_TILE):
+            raise OptionError(f"tile must be a whole number of at least {SMALLEST_TILE}, or 0, got {self.tile!r}")
+        if self.tile and self.optimizer == "lbfgs":
+            raise OptionError(f"optimizer lbfgs can't work with a tile, got {self.tile}; adam can")
 
     def _check_whole(self, *names: str, at_least: int) -> None:
         for name in names:
@@ -201,6 +229,24 @@ def parse_size(size: int | str) -> tuple[int, int] | None:
             f"size must be the long side in pixels, at least {SMALLEST_SIDE}, or WIDTHxHEIGHT, got {size!r}"
         )
     return None if len(sides) == 1 else (sides[1], sides[0])
+
+
+def parse_memory(text: int | str | None) -> int | None:
+    """Return the bytes that are meant by a number, or by a text such as "4GB", "4G" or "3.7GiB"; None for None."""
+    if text is None:
+        return None
+    found = _MEMORY.fullmatch(str(text).strip())
+    if type(text) not in (int, str) or found is None or not (nbytes := _nbytes(*found.groups())):
+        raise OptionError(f"max_memory must be a number of bytes above 0, or such as 500M, 4GB or 4GiB, got {text!r}")
+    return nbytes
+
+
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(i?)B?)?", re.ASCII | re.IGNORECASE)
+
+
+def _nbytes(number: str, prefix: str | None, binary: str | None) -> int:
+    factor = 1024 if binary else 1000
+    return int(float(number) * factor ** (" KMGT".index(prefix.upper()) if prefix else 0))
 
 
 def with_options(function: Function) -> Function:

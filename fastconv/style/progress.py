@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import TextIO, TypeAlias
 
 from fastconv.style.scales import Scale
 from fastconv.style.transfer import Step
+
+Work: TypeAlias = Callable[[Scale], float]
 
 PLAIN_LINE_SECONDS = 10.0
 TERMINAL_LINE_SECONDS = 0.1
@@ -25,15 +28,23 @@ class Progress:
         Where to write.
     left : sequence of Scale, optional
         What of the plan is left, with the steps that are left, if the run goes on.
+    work : callable, optional
+        As for `Clock`.
     """
 
-    def __init__(self, plan: Sequence[Scale], stream: TextIO, left: Sequence[Scale] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Sequence[Scale],
+        stream: TextIO,
+        left: Sequence[Scale] | None = None,
+        work: Work = attrgetter("pixels"),
+    ) -> None:
         self._plan = plan
         self._stream = stream
         self._terminal = stream.isatty()
         self._interval = TERMINAL_LINE_SECONDS if self._terminal else PLAIN_LINE_SECONDS
         self._written = time.monotonic() if not self._terminal else -float("inf")
-        self._clock = Clock(plan if left is None else left)
+        self._clock = Clock(plan if left is None else left, work)
         self._pending: str | None = None
 
     def update(self, step: Step) -> None:
@@ -74,24 +85,31 @@ class Progress:
 
 
 class Clock:
-    """Estimates the time left: the work of a step is proportional to its pixels.
+    """Estimates the time left from the work that is left.
 
     The first step at each scale does not count, since kernels are compiled and buffers are grown in it.
+
+    Parameters
+    ----------
+    plan : sequence of Scale
+        What is left to do.
+    work : callable, optional
+        Work of a step at a scale, in any unit: by default its pixels. Tiles take more for each.
     """
 
-    def __init__(self, plan: Sequence[Scale]) -> None:
-        self._pixels = {scale.long_side: scale.pixels for scale in plan}
-        self._left = sum(scale.pixels * scale.steps for scale in plan)
+    def __init__(self, plan: Sequence[Scale], work: Work = attrgetter("pixels")) -> None:
+        self._work = {scale.long_side: work(scale) for scale in plan}
+        self._left = sum(work(scale) * scale.steps for scale in plan)
         self._seconds = 0.0
-        self._done = 0
+        self._done = 0.0
 
     def update(self, step: Step) -> None:
         """Take note of a step."""
-        pixels = self._pixels[step.scale]
-        self._left -= pixels
+        work = self._work[step.scale]
+        self._left -= work
         if step.step > 1:
             self._seconds += step.seconds
-            self._done += pixels
+            self._done += work
 
     @property
     def seconds_left(self) -> float | None:

@@ -273,10 +273,13 @@ def carry_out(
     """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`."""
     say = log or _ignore
     say(_announcement(transfer))
+    say(_estimate(transfer))
     if jit.cache_is_cold():
         say("compiling kernels, first run only: the first step takes longer")
     keeper = _Keeper(transfer, content, styles, outputs, frames, say)
-    reporter = None if progress is None else Progress(transfer.plan, progress, _scales_left(transfer))
+    reporter = (
+        None if progress is None else Progress(transfer.plan, progress, _scales_left(transfer), work=transfer.flop)
+    )
 
     def stopping() -> None:
         if reporter is not None:
@@ -434,6 +437,21 @@ def _announcement(transfer: Transfer) -> str:
         f"weights {weights['source']} (sha256 {weights['sha256'][:16]}{kind}); "
         f"{steps} over {scales} px; {transfer.settings['threads']} threads"
     )
+
+
+def _estimate(transfer: Transfer) -> str:
+    last = transfer.plan[-1]
+    layout = transfer.layout(last)
+    tiles = "" if layout.tiles == 1 else f", in {layout.tiles} tiles of {layout.width}x{layout.height} px"
+    return (
+        f"at {last.width}x{last.height} px a step takes about {_in_digits(transfer.flop(last) / 1e9)} GFLOP{tiles}; "
+        f"the run needs about {_in_digits(transfer.memory_needed / 1e9)} GB of memory"
+    )
+
+
+def _in_digits(number: float) -> str:
+    """Write an estimate: no more than two digits are worth anything."""
+    return f"{number:.1f}" if number < 10 else f"{float(f'{number:.2g}'):.0f}"
 
 
 def _summary(outcome: Outcome) -> str:

@@ -22,8 +22,6 @@ from fastconv.style.scales import GRID, Size
 
 Array = NDArray[Any]
 
-SMALLEST_TILE = 320  # pixels; leaves something to own within the halos of any layer
-
 
 class Rectangle(NamedTuple):
     """Rows and columns of a picture or of features."""

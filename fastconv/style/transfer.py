@@ -27,7 +27,7 @@ import fastconv
 from fastconv import weights as vgg_weights
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
-from fastconv.style import masks, memory
+from fastconv.style import cost, masks, memory
 from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
 from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
 from fastconv.style.lbfgs import LBFGS
@@ -47,6 +47,7 @@ from fastconv.style.scales import (
     to_planes,
     to_uint8,
 )
+from fastconv.style.tiles import Layout
 
 Array = NDArray[Any]
 
@@ -205,6 +206,8 @@ class Transfer:
     options : Options
     plan : tuple of Scale
         The scales the run goes through.
+    tile : int
+        As in `Options`, chosen by the memory there is if it is not among the options; 0: the run has no tiles.
     settings : dict
         As in `Result`.
     weights_path : Path
@@ -281,7 +284,7 @@ class Transfer:
         self._masks = self._load_masks()
         size = target_size(self._content.size, self.options)
         self.plan = plan_scales(size, min_scale=self.options.min_scale, steps=self.options.steps)
-        self._check_memory()
+        self.tile = memory.choose_tile(*self._extent())
         self.random = np.random.default_rng(self.options.seed)
         self.state: State | None = None
         self.losses: list[LossRecord] = []
@@ -301,10 +304,26 @@ class Transfer:
         sources = enumerate(self.options.masks, start=1)
         return [masks.load_mask(source, self._content.size, name=f"mask {i}") for i, source in sources]
 
-    def _check_memory(self) -> None:
+    def _extent(self) -> tuple[Size, list[Size], Options, int]:
+        """Return what the estimate of memory goes by."""
         last = self.plan[-1]
+        loaded = [self._content, *self._styles, *([] if self._init is None else [self._init])]
         styles = [style_size(style.size, last, self.options) for style in self._styles]
-        memory.check(last.size, styles, self.options.dtype)
+        return last.size, styles, self.options, sum(math.prod(picture.size) for picture in loaded)
+
+    @property
+    def memory_needed(self) -> int:
+        """Estimate of the peak memory, in bytes."""
+        size, styles, options, loaded = self._extent()
+        return cost.estimate(size, styles, options, self.tile or None, loaded)
+
+    def layout(self, scale: Scale) -> Layout:
+        """Return how the picture is divided into tiles at a scale."""
+        return cost.layout_of(scale.size, self.options, self.tile or None)
+
+    def flop(self, scale: Scale) -> int:
+        """Return the floating-point operations of a step at a scale, as `fastconv.style.cost.flop_of_step`."""
+        return cost.flop_of_step(scale.size, self.options, self.tile or None)
 
     def _describe(
         self, weights: vgg_weights.VGGWeights, content: PictureLike, styles: Sequence[PictureLike]
@@ -334,6 +353,8 @@ class Transfer:
         return {
             "content": {"name": _name(content), "size": self._content.size},
             "scales": [asdict(scale) for scale in self.plan],
+            "tile": self.tile,
+            "estimate": {"memory": self.memory_needed, "flop": self.flop(self.plan[-1])},
         }
 
     @property
@@ -343,12 +364,16 @@ class Transfer:
 
     def __iter__(self) -> Iterator[Step]:
         for scale in self._scales_left():
-            content = to_canvas(self._content.resized(scale.size).rgb, self.options.dtype)
-            if self.state is None or self.state.scale != scale:
-                self.state = self._next_state(scale, content)
-            objective = self._objective(scale, content)
-            while self.state.step < scale.steps:
-                yield self._step(self.state, objective)
+            yield from self._steps_at(scale)
+
+    def _steps_at(self, scale: Scale) -> Iterator[Step]:
+        content = to_canvas(self._content.resized(scale.size).rgb, self.options.dtype)
+        if self.state is None or self.state.scale != scale:
+            self.state = self._next_state(scale, content)
+        objective = self._objective(scale, content)
+        del content  # large, and what is needed of it is in the objective
+        while self.state.step < scale.steps:
+            yield self._step(self.state, objective)
 
     def _scales_left(self) -> tuple[Scale, ...]:
         if self.state is None:
@@ -396,10 +421,13 @@ class Transfer:
     def _objective(self, scale: Scale, content: Array) -> Objective:
         """Compute the targets at a scale."""
         sizes = [style_size(style.size, scale, self.options) for style in self._styles]
-        resized = [style.resized(size).rgb for style, size in zip(self._styles, sizes, strict=True)]
-        styles = [to_planes(rgb, self.options.dtype) for rgb in resized]
+        styles = (
+            to_planes(style.resized(size).rgb, self.options.dtype)
+            for style, size in zip(self._styles, sizes, strict=True)
+        )
         areas = None if self._masks is None else [masks.at_size(mask, scale.size) for mask in self._masks]
-        return Objective(self._network, content, styles, self.options, areas, self._targets)
+        tile = self.tile or None
+        return Objective(self._network, content, styles, self.options, areas, self._targets, tile)
 
     def _step(self, state: State, objective: Objective) -> Step:
         started = time.perf_counter()
