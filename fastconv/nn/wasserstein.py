@@ -12,6 +12,8 @@ style-transfer-pytorch (2023), whose weights of losses and layers hold here too.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,10 +100,17 @@ class WassersteinLoss(Differentiable):
         self._scale = weight / (channels * UNIT**2)
         covariance = _covariance(target)
         self._variance = float(np.trace(covariance))
-        self._root = _symmetric_power(*_eigen(covariance), 0.5)
+        with _one_blas_thread():
+            values, vectors = _eigen(covariance)
+            quarter = vectors * values**0.25
+            self._root = quarter @ quarter.T
 
     def compare(self, moments: Moments) -> tuple[float, Moments]:
         """Return the loss of a picture with those moments, and its gradient with respect to each of them."""
+        with _one_blas_thread():
+            return self._compare(moments)
+
+    def _compare(self, moments: Moments) -> tuple[float, Moments]:
         covariance = _covariance(moments)
         mean_difference = moments.mean.astype(np.float64) - self.target.mean
         values, vectors = _eigen(self._root @ covariance @ self._root)
@@ -112,7 +121,8 @@ class WassersteinLoss(Differentiable):
             - 2 * np.sqrt(values).sum()  # the trace of the root
         )
         # Of the trace of a root, d trace(X^(1/2)) = trace(X^(-1/2) dX) / 2.
-        slope = np.eye(len(covariance)) - self._root @ _symmetric_power(values, vectors, -0.5) @ self._root
+        half = self._root @ vectors * values**-0.25
+        slope = np.eye(len(covariance)) - half @ half.T
         # The covariance is the Gram matrix less the mean's product with itself.
         mean_slope = 2 * mean_difference - 2 * slope @ moments.mean
         return self._scale * float(distance), Moments(self._scale * mean_slope, self._scale * slope)
@@ -141,6 +151,21 @@ def _eigen(matrix: Array) -> tuple[Array, Array]:
     return np.maximum(values, 1e-12 * values[-1]), vectors
 
 
-def _symmetric_power(values: Array, vectors: Array, exponent: float) -> Array:
-    """Return a power of the matrix with these eigenvalues and eigenvectors."""
-    return (vectors * values**exponent) @ vectors.T
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep NumPy's linear algebra to the calling thread, if threadpoolctl is installed.
+
+    Two threads find eigenvalues no faster than one, and spin while they wait for each other: for twice the CPU time
+    where nothing else runs, and without end where something does.
+    """
+    controller = _blas_controller()
+    return nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")
+
+
+@cache
+def _blas_controller() -> Any:
+    """Return threadpoolctl's view of the libraries in this process, or None without it."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
