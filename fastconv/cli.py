@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastconv.weights import Found
 
 # "style" holds "weights", and those after it hold "style".
-_EXTRAS = ("weights", "style", "movie", "demo")
+_EXTRAS = ("weights", "style", "movie", "demo", "study")
 _EXTRA_OF = {
     "scipy": "weights",
     "h5py": "weights",
@@ -36,6 +36,7 @@ _EXTRA_OF = {
     "shtab": "style",
     "imageio_ffmpeg": "movie",
     "skimage": "demo",
+    "matplotlib": "study",
 }
 
 
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_weights(commands)
     _add_style(commands)
+    _add_study(commands)
     _add_completion(commands)
     return parser
 
@@ -338,7 +340,9 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     program.add_argument("--offline", action="store_true", help="never download weights")
     program.add_argument("--threads", type=int, metavar="N", help="(default: all)")
     program.add_argument(
-        "--max-memory", metavar="SIZE", help="such as 4GB; what is larger is done in tiles (default: 80%% of what is free)"
+        "--max-memory",
+        metavar="SIZE",
+        help="such as 4GB; what is larger is done in tiles (default: 80%% of what is free)",
     )
     program.add_argument(
         "--tile", type=int, metavar="N", help="side of the tiles in pixels, 0 for none (default: as memory allows)"
@@ -479,6 +483,50 @@ def _style_folder(
     if batch.interrupted_by:
         return 128 + batch.interrupted_by
     return Exit.USAGE if batch.failures else Exit.DONE
+
+
+def _add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "study",
+        help="the experiment this program grew out of, measured: steps, weights, learning rates",
+        usage="fastconv study [CONTENT STYLE] [-o FOLDER] [option ...]",
+        description="Repaint a photograph at 320x192 with a range of steps, weights and learning rates, print "
+        "losses and gradients of each run, and draw a contact sheet and curves. docs/study.md explains them.",
+    )
+    parser.set_defaults(run=_study, extra="study")
+    parser.add_argument("pictures", nargs="*", help="a photograph and a painting (default: those of style --demo)")
+    parser.add_argument("-o", "--output", type=Path, default=Path("study"), metavar="FOLDER", help="(default: study)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--weights", metavar="W", help="name or file of the weights, see: fastconv weights list")
+    parser.add_argument("--offline", action="store_true", help="never download weights")
+    parser.add_argument("--threads", type=int, metavar="N", help="(default: all)")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def _study(args: argparse.Namespace) -> Exit:
+    from fastconv.style.run import demo_pictures
+    from fastconv.style.study import study
+
+    if len(args.pictures) not in (0, 2):
+        raise CommandError(Exit.USAGE, f"study: expected CONTENT STYLE or no pictures, got {' '.join(args.pictures)}")
+    if args.threads is not None:
+        _limit_threads(args.threads)
+    log = None if args.quiet else say
+    with _style_errors(), _image_warnings(log):
+        content, style = args.pictures or demo_pictures()
+        outputs = study(
+            content,
+            style,
+            args.output,
+            overwrite=args.overwrite,
+            weights=args.weights,
+            offline=args.offline,
+            show=lambda line: print(line, flush=True),
+            log=log,
+            progress=sys.stderr if log else None,
+        )
+    print(outputs.sheet, outputs.curves, outputs.numbers, sep="\n")
+    return Exit.DONE
 
 
 def _add_completion(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
