@@ -1,5 +1,6 @@
 """Adam: against PyTorch, its published properties, and its state."""
 
+import numba
 import numpy as np
 import pytest
 
@@ -56,6 +57,45 @@ def test_changes_the_parameter_in_place_and_not_the_gradient():
     adam.step(gradient)
     assert adam.parameter is x
     assert np.all(x < 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 9, 70_001])
+def test_elements_that_are_alike_move_alike(dtype, size):
+    x = np.full(size, 0.3, dtype)
+    adam = Adam(x, 0.07, betas=(0.9, 0.99))
+    for slope in (0.7, -0.2, 0.1):
+        adam.step(np.full(size, slope, dtype))
+    for array in (x, adam.m, adam.v):
+        assert np.all(array == array[0])
+    assert abs(x[0] - 0.3) > 0.01
+
+
+def test_any_layout_will_do():
+    rng = np.random.default_rng(3)
+    plain = rng.normal(size=(4, 10))
+    gradients = rng.normal(size=(5, 4, 10))
+    apart = np.zeros((8, 20), order="F")
+    apart[::2, ::2] = plain
+    expected, strided = Adam(plain, 0.1), Adam(apart[::2, ::2], 0.1)
+    for gradient in gradients:
+        expected.step(gradient)
+        strided.step(np.asfortranarray(gradient))
+    assert np.array_equal(apart[::2, ::2], plain)
+    assert not apart[1::2].any()
+    assert not apart[:, 1::2].any()
+
+
+def test_without_compiled_kernels_the_steps_are_the_same(monkeypatch):
+    rng = np.random.default_rng(4)
+    compiled, plain = np.zeros(30), np.zeros(30)
+    adam, adam_plain = Adam(compiled, 0.1), Adam(plain, 0.1)
+    for gradient in rng.normal(size=(5, 30)):
+        adam.step(gradient)
+        with monkeypatch.context() as context:
+            context.setattr(numba.config, "DISABLE_JIT", 1)
+            adam_plain.step(gradient)
+    np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-15)
 
 
 def test_goes_on_from_a_saved_state_bit_for_bit():
