@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numba
 import numpy as np
 
 from fastconv import costs
 from fastconv.checks import Array, ConvGeometry
-from fastconv.kernels import depthwise, depthwise_3x3, direct, direct_weight_grad, jit, winograd, winograd_weight_grad
+from fastconv.kernels import (
+    depthwise,
+    depthwise_3x3,
+    direct,
+    direct_weight_grad,
+    jit,
+    layout,
+    scratch,
+    winograd,
+    winograd_weight_grad,
+)
 from fastconv.reference import im2col, loops
 
 Pass = Literal["forward", "input_grad", "weight_grad"]
@@ -104,6 +114,8 @@ class _Direct:
         if pass_ == "forward":
             taps = _forward_taps(geometry)
             return (direct.pack(weight, filters, channels * r * s, group, geometry.groups, taps),)
+        if _slides(geometry) and geometry.stride == (2, 2):
+            return self.pack(weight, geometry, "forward", keep)
         return tuple(
             direct.pack(weight, channels, r * s, group, geometry.groups, taps)
             for taps in _input_grad_taps(geometry).values()
@@ -113,12 +125,14 @@ class _Direct:
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
     ) -> None:
         plan = _forward_plan(geometry, out.dtype, jit.get_num_threads())
-        _run(plan, x, packing[0], bias, relu, out)
+        _run(plan, x, packing[0], bias, relu, jit.address_of(out))
 
     def input_grad(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
-        plans = _input_grad_plans(geometry, out.dtype, jit.get_num_threads())
-        for plan, packed in zip(plans, packing, strict=True):
-            _run(plan, grad_output, packed, None, False, out)
+        phases = _input_grad_phases(geometry, out.dtype, jit.get_num_threads())
+        if len(phases) == 1:
+            _run(phases[0].plan, grad_output, packing[0], None, False, jit.address_of(out))
+        else:
+            _interleave(phases, grad_output, packing, geometry.stride, out)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
         g = geometry
@@ -193,17 +207,15 @@ def _input_grad_taps(g: ConvGeometry) -> dict[tuple[int, int], direct.Taps]:
 _Plan: TypeAlias = direct.Plan | depthwise.Plan | depthwise_3x3.Plan | None
 
 
-def _plan(
-    g: ConvGeometry, x_shape: tuple[int, int, int, int], dtype: np.dtype[Any], taps: direct.Taps, rows: int,
-    grid: direct.Grid, out_plane: int, threads: int,
-) -> _Plan:  # fmt: skip
-    if not g.is_depthwise:
-        return direct.plan(x_shape, dtype, taps, rows, g.groups, grid, out_plane, threads)
-    special = depthwise_3x3.plan(x_shape, taps, grid, threads)
-    return special or depthwise.plan(x_shape, dtype, taps, grid, out_plane, threads)
+class _Phase(NamedTuple):
+    """The pixels of an input whose gradient is one product: every so many rows and columns."""
+
+    plan: _Plan  # None where no output pixel meets these, or there are none
+    rows: int
+    columns: int
 
 
-def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: Array) -> None:
+def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: int) -> None:
     if isinstance(plan, direct.Plan):
         direct.gather(plan, x, packed, bias, relu, out)
     elif isinstance(plan, depthwise_3x3.Plan):
@@ -212,24 +224,64 @@ def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, o
         depthwise.convolve(plan, x, packed, bias, relu, out)
 
 
+def _interleave(phases: list[_Phase], grad: Array, packing: Packing, stride: tuple[int, int], out: Array) -> None:
+    """Compute the gradient phase by phase, each in memory of its own, and put it together."""
+    n, channels, height, width = out.shape
+    places, size = [], 0
+    for phase in phases:
+        places.append(size)
+        size += n * channels * phase.rows * phase.columns * out.itemsize + jit.vector_bytes()
+    with scratch.borrow(size) as memory:
+        table = np.zeros((len(phases), layout.PHASE_FIELDS), np.intp)
+        for phase, packed, place, entry in zip(phases, packing, places, table, strict=True):
+            if phase.plan is not None:
+                _run(phase.plan, grad, packed, None, False, memory + place)
+                entry[:] = memory + place, phase.rows, phase.columns
+        job = layout.InterleaveJob(jit.address_of(table), n * channels, height, width, *stride, jit.address_of(out))
+        threads = jit.get_num_threads() if out.size > direct.SERIAL_PRODUCTS // 4 else 1
+        layout.interleave(job, direct.ZEROS[out.dtype], threads)
+
+
+def _slides(g: ConvGeometry) -> bool:
+    """Whether a convolution is of the kind that `depthwise_3x3` is for."""
+    return g.is_depthwise and (g.r, g.s) == (3, 3) and g.dilation == (1, 1) and g.stride in ((1, 1), (2, 2))
+
+
 @lru_cache(maxsize=1024)
 def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> _Plan:
     x, out = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
-    grid = direct.Grid(*out, *g.stride, 0, out[1], 1)
-    shape, plane, taps = (g.n, g.c, *x), out[0] * out[1], _forward_taps(g)
-    return _plan(g, shape, dtype, taps, g.k // g.groups, grid, plane, threads)
+    shape, taps, grid = (g.n, g.c, *x), _forward_taps(g), direct.Grid(*out, *g.stride)
+    if _slides(g):
+        return depthwise_3x3.plan(shape, out, (g.padding[0], g.padding[2]), g.stride[0], threads)
+    if g.is_depthwise:
+        return depthwise.plan(shape, dtype, taps, grid, threads)
+    return direct.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, threads)
+
+
+def _slide_back(g: ConvGeometry, threads: int) -> depthwise_3x3.Plan | None:
+    grad, corner = (g.n, g.k, g.out_h, g.out_w), (g.padding[0], g.padding[2])
+    if g.stride == (2, 2):
+        return depthwise_3x3.plan(grad, (g.h, g.w), corner, 1, threads, spread=True)
+    return depthwise_3x3.plan(grad, (g.h, g.w), (2 - corner[0], 2 - corner[1]), 1, threads)
 
 
 @lru_cache(maxsize=1024)
-def _input_grad_plans(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> list[_Plan]:
+def _input_grad_phases(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> list[_Phase]:
     (height, width), grad = _planes(g, (g.h, g.w)), _planes(g, (g.out_h, g.out_w))
-    (sh, sw), shape, plane = g.stride, (g.n, g.k, *grad), height * width
-    plans: list[_Plan] = []
+    (sh, sw), shape = g.stride, (g.n, g.k, *grad)
+    if _slides(g):
+        return [_Phase(_slide_back(g, threads), height, width)]
+    phases = []
     for (y, x), taps in _input_grad_taps(g).items():
         rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
-        grid = direct.Grid(rows, columns, 1, 1, y * width + x, sh * width, sw)
-        plans.append(_plan(g, shape, dtype, taps, g.c // g.groups, grid, plane, threads))
-    return plans
+        grid = direct.Grid(rows, columns, 1, 1)
+        plan: _Plan = None
+        if taps.depth and g.is_depthwise:
+            plan = depthwise.plan(shape, dtype, taps, grid, threads)
+        elif taps.depth:
+            plan = direct.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, threads)
+        phases.append(_Phase(plan, rows, columns))
+    return phases
 
 
 def _planes(g: ConvGeometry, plane: tuple[int, int]) -> tuple[int, int]:

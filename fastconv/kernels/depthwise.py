@@ -15,7 +15,7 @@ from numba import prange
 
 from . import jit, layout, scratch
 from .direct import SERIAL_PRODUCTS, ZEROS, Grid, Taps, copy_of, offsets_in_copy
-from .simd import fma, item_bytes, lanes, load, peek, poke, record, relu, splat, store, store_first
+from .simd import fma, item_bytes, lanes, load, peek, record, relu, splat, store, store_first
 
 
 class DepthwiseJob(NamedTuple):
@@ -42,9 +42,6 @@ class DepthwiseJob(NamedTuple):
     relu: int
     # output
     out: int
-    out_plane: int
-    out_y: int
-    out_x: int
     grid_h: int
     grid_w: int
     stride_y: int
@@ -57,19 +54,11 @@ DEPTHWISE_JOB = jit.record_type(DepthwiseJob)
 
 
 @jit.inline
-def _write(zero, job, to, value, count, end, spread):
-    """Write up to a vector of outputs, by way of the memory at `spread` if they lie apart.
-
-    Where rows follow each other, a vector may reach into the next row, which is written later, up to the plane's `end`.
-    """
-    item = item_bytes(zero)
+def _write(zero, job, to, value, count, end):
+    """Write up to a vector of outputs; the rest may fall on the next row, which is written later, up to `end`."""
     if job.relu != 0:
         value = relu(value)
-    if job.out_x != 1:
-        store(spread, value)
-        for n in range(count):
-            poke(to + n * job.out_x * item, peek(zero, spread + n * item))
-    elif count == lanes(zero) or (job.out_y == job.grid_w and to + lanes(zero) * item <= end):
+    if count == lanes(zero) or to + lanes(zero) * item_bytes(zero) <= end:
         store(to, value)
     else:
         store_first(to, value, count)
@@ -84,8 +73,8 @@ def depthwise_share(t, threads, zero, address):
     width = lanes(zero)
     vector = width * item
     pitch = job.phases * job.phase_width * item
-    spread = job.scratch + t * job.scratch_bytes
-    copy = spread + vector
+    copy = job.scratch + t * job.scratch_bytes
+    out_plane = job.grid_h * job.grid_w
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = plane % job.channels
         layout.pad_plane(zero, job, job.source + plane * job.height * job.width * item, copy)
@@ -93,10 +82,10 @@ def depthwise_share(t, threads, zero, address):
         bias = splat(zero)
         if job.bias != 0:
             bias = splat(peek(zero, job.bias + channel * item))
-        end = job.out + (plane + 1) * job.out_plane * item
+        end = job.out + (plane + 1) * out_plane * item
         for y in range(job.grid_h):
             row = copy + y * job.stride_y * pitch
-            to = job.out + (plane * job.out_plane + y * job.out_y) * item
+            to = job.out + (plane * out_plane + y * job.grid_w) * item
             x = 0
             while x < job.grid_w:
                 here = row + x * item
@@ -109,14 +98,14 @@ def depthwise_share(t, threads, zero, address):
                         b = fma(weight, load(zero, at + vector), b)
                         c = fma(weight, load(zero, at + 2 * vector), c)
                         d = fma(weight, load(zero, at + 3 * vector), d)
-                    _write(zero, job, to, a, width, end, spread)
-                    to += width * job.out_x * item
-                    _write(zero, job, to, b, width, end, spread)
-                    to += width * job.out_x * item
-                    _write(zero, job, to, c, width, end, spread)
-                    to += width * job.out_x * item
-                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end, spread)
-                    to += width * job.out_x * item
+                    _write(zero, job, to, a, width, end)
+                    to += vector
+                    _write(zero, job, to, b, width, end)
+                    to += vector
+                    _write(zero, job, to, c, width, end)
+                    to += vector
+                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end)
+                    to += vector
                     x += 4 * width
                 else:
                     for p in range(job.depth):
@@ -124,12 +113,12 @@ def depthwise_share(t, threads, zero, address):
                         at = here + peek(0, job.offsets + p * word) * item
                         a = fma(weight, load(zero, at), a)
                         b = fma(weight, load(zero, at + vector), b)
-                    _write(zero, job, to, a, min(width, job.grid_w - x), end, spread)
-                    to += width * job.out_x * item
+                    _write(zero, job, to, a, min(width, job.grid_w - x), end)
+                    to += vector
                     x += width
                     if x < job.grid_w:
-                        _write(zero, job, to, b, min(width, job.grid_w - x), end, spread)
-                        to += width * job.out_x * item
+                        _write(zero, job, to, b, min(width, job.grid_w - x), end)
+                        to += vector
                         x += width
 
 
@@ -147,7 +136,7 @@ class Plan:
     Attributes
     ----------
     job : array of intp
-        The record, with 0 for addresses; the output's is its offset in bytes.
+        The record, with 0 for addresses.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
     offsets : array
@@ -160,9 +149,7 @@ class Plan:
     offsets: np.ndarray
 
 
-def plan(
-    x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, out_plane: int, max_threads: int
-) -> Plan | None:
+def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
     """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.direct.plan`."""
     images, channels, _, _ = x_shape
     planes = images * channels
@@ -173,12 +160,12 @@ def plan(
     copy = copy_of(taps, x_shape, grid)
     offsets = offsets_in_copy(taps, copy)
     copied = copy.out_height * copy.phases * copy.phase_width + 4 * jit.lanes(dtype)  # vectors may reach past the end
-    each = -(-(copied * dtype.itemsize + jit.vector_bytes()) // scratch.ALIGNMENT) * scratch.ALIGNMENT
+    each = -(-copied * dtype.itemsize // scratch.ALIGNMENT) * scratch.ALIGNMENT
     job = DepthwiseJob(
         0, planes, copy.height, copy.width, copy.top, copy.left, copy.row_step, copy.column_step,
         copy.out_height, copy.phases, copy.phase_width,
         offsets.ctypes.data, taps.depth, 0, channels, 0, 0,
-        grid.out_offset * dtype.itemsize, out_plane, grid.out_y, grid.out_x, grid.height, grid.width,
+        0, grid.height, grid.width,
         grid.stride_y // copy.row_step, 0, each,
     )  # fmt: skip
     return Plan(jit.record_of(job), threads, threads * each, offsets)
@@ -189,9 +176,7 @@ _SOURCE, _WEIGHTS, _BIAS, _RELU, _OUT, _SCRATCH = (
 )
 
 
-def convolve(
-    plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
-) -> None:
+def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
     """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
     job = plan.job.copy()
     job[_SOURCE] = jit.address_of(x)
@@ -199,7 +184,7 @@ def convolve(
     if bias is not None:
         job[_BIAS] = jit.address_of(bias)
     job[_RELU] = relu
-    job[_OUT] += jit.address_of(out)
+    job[_OUT] = out
     with scratch.borrow(plan.scratch_bytes) as memory:
         job[_SCRATCH] = memory
         jit.run(depthwise_share, depthwise_parallel, ZEROS[x.dtype], job, plan.threads)

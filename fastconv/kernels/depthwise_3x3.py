@@ -7,6 +7,7 @@ multiply-adds and, at stride 1, three loads, where :mod:`fastconv.kernels.depthw
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,11 +15,12 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .direct import SERIAL_PRODUCTS, ZEROS, Grid, Taps
+from .direct import SERIAL_PRODUCTS, ZEROS
 from .simd import (
     every_second,
     fma,
     in_order,
+    interleaved,
     item_bytes,
     lanes,
     load,
@@ -188,48 +190,157 @@ def slide_parallel(threads, zero, address):
         slide_share(np.intp(t), threads, zero, address)
 
 
+# --- the gradient by the input at stride 2 -----------------------------------------------------------------------
+
+
+@jit.unfold
+def _two(zero, job, plane, y, column, edge):
+    """Load a vector of gradients from a column of row `y`, and that from the column before; outside they are 0."""
+    item = item_bytes(zero)
+    if y < 0 or y >= job.height:
+        nothing = splat(zero)
+        return nothing, nothing
+    at = plane + (y * job.width + column) * item
+    if edge:
+        here = load_between(zero, at, -column, job.width - column)
+        return here, load_between(zero, at - item, 1 - column, job.width - column + 1)
+    return load(zero, at), load(zero, at - item)
+
+
+@jit.unfold
+def _write_pair(zero, to, first, second, count, spill, end):
+    """Write two vectors' elements by turns, up to `count` of them; the rest if it may `spill` and is before `end`."""
+    item = item_bytes(zero)
+    size = lanes(zero)
+    low, high = interleaved(first, second)
+    if count == 2 * size or (spill and to + 2 * size * item <= end):
+        store(to, low)
+        store(to + size * item, high)
+    else:
+        store_first(to, low, min(count, size))
+        if count > size:
+            store_first(to + size * item, high, count - size)
+
+
+@jit.unfold
+def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
+    """Compute two vectors' columns of input rows `y_begin` (even) to `y_end` - 1, from column `x` (even) on.
+
+    With padding counted in, even rows and columns meet the kernel's first and last, odd ones the middle.
+    """
+    item = item_bytes(zero)
+    count = min(2 * lanes(zero), job.out_w - x)
+    spill = job.out_w <= 2 * lanes(zero)
+    odd_column, odd_row = job.left % 2 != 0, job.top % 2 != 0
+    column = (x + job.left + 1) // 2
+    y = (y_begin + job.top + 1) // 2
+    to = out + (y_begin * job.out_w + x) * item
+    w0, w1, w2 = splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item))
+    w3, w4 = splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item))
+    w5, w6 = splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item))
+    w7, w8 = splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item))
+    above, above_left = _two(zero, job, plane, y - 1, column, edge)
+    for row in range(y_begin, y_end, 2):
+        here, here_left = _two(zero, job, plane, y, column, edge)
+        corners = fma(w8, above_left, w6 * above) + fma(w2, here_left, w0 * here)
+        rows = fma(w7, above_left, w1 * here_left) if odd_column else fma(w7, above, w1 * here)
+        if odd_row:
+            columns = fma(w5, above_left, w3 * above)
+            centre = w4 * (above_left if odd_column else above)
+        else:
+            columns = fma(w5, here_left, w3 * here)
+            centre = w4 * (here_left if odd_column else here)
+        even_pair = (rows, corners) if odd_column else (corners, rows)
+        odd_pair = (centre, columns) if odd_column else (columns, centre)
+        first, second = (odd_pair, even_pair) if odd_row else (even_pair, odd_pair)
+        _write_pair(zero, to, first[0], first[1], count, spill, end)
+        to += job.out_w * item
+        if row + 1 < y_end:
+            _write_pair(zero, to, second[0], second[1], count, spill, end)
+        to += job.out_w * item
+        above, above_left = here, here_left
+        y += 1
+
+
+@jit.share
+def spread_share(t, threads, zero, address):
+    """Compute the gradient of some planes; the job's input is the gradient of the output."""
+    job = record(SLIDE_JOB, address)
+    item = item_bytes(zero)
+    wide = 2 * lanes(zero)
+    for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
+        plane = job.x + number * job.height * job.width * item
+        out = job.out + number * job.out_h * job.out_w * item
+        end = out + job.out_h * job.out_w * item
+        weights = job.weights + number % job.channels * 9 * item
+        for y in range(0, job.out_h, STRIP):
+            y_end = min(y + STRIP, job.out_h)
+            x = 0
+            while x < job.out_w:
+                column = (x + job.left + 1) // 2
+                if column > 0 and column + lanes(zero) <= job.width:
+                    _spread(zero, job, plane, out, end, weights, x, y, y_end, False)
+                else:
+                    _spread(zero, job, plane, out, end, weights, x, y, y_end, True)
+                x += wide
+                if x < job.out_w - 1 and x > job.out_w - wide:
+                    x = (job.out_w - wide) // 2 * 2  # again whole vectors; an odd row's last pixel comes alone
+
+
+@jit.parallel
+def spread_parallel(threads, zero, address):
+    """Run all shares of a gradient."""
+    for t in prange(threads):
+        spread_share(np.intp(t), threads, zero, address)
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All of a :class:`SlideJob` but its addresses, for one shape of input, and in how many parts it is done."""
 
     job: np.ndarray
     threads: int
+    spread: bool = False  # whether it is the gradient by the input at stride 2
 
 
-def plan(x_shape: tuple[int, int, int, int], taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
-    """Plan a convolution with 3x3 kernels.
+def plan(
+    x_shape: tuple[int, int, int, int], out_plane: tuple[int, int], corner: tuple[int, int], stride: int,
+    max_threads: int, *, spread: bool = False,
+) -> Plan | None:  # fmt: skip
+    """Plan a convolution with 3x3 kernels, or with `spread` the gradient by the input of one at stride 2.
 
-    Arguments are those of :func:`fastconv.kernels.direct.plan`, and so is the result, but it is None too if the
-    convolution is of another kind.
+    Parameters
+    ----------
+    x_shape : (int, int, int, int)
+        (N, C, H, W) of what is read: the input, or the gradient of the output.
+    out_plane : (int, int)
+        Rows and columns of what is written.
+    corner : (int, int)
+        Row and column of the output's first pixel in the input with its padding: the padding above and on the left.
+    stride : {1, 2}
+    max_threads : int
+
+    Returns
+    -------
+    Plan or None
+        None if there is nothing to compute.
     """
     images, channels, height, width = x_shape
-    planes, outputs = images * channels, grid.height * grid.width
-    whole = (grid.out_offset, grid.out_y, grid.out_x) == (0, grid.width, 1)
-    if not (planes * outputs and whole and _are_3x3(taps) and grid.stride_y == grid.stride_x <= 2):
+    planes, outputs = images * channels, math.prod(out_plane)
+    if not planes * outputs:
         return None
-    threads = max_threads if planes * outputs * taps.depth > SERIAL_PRODUCTS else 1
-    job = SlideJob(
-        0, planes, height, width, -int(taps.row[0]), -int(taps.column[0]), grid.stride_x,
-        0, channels, 0, 0, 0, grid.height, grid.width,
-    )  # fmt: skip
-    return Plan(jit.record_of(job), threads)
-
-
-def _are_3x3(taps: Taps) -> bool:
-    if taps.depth != 9:
-        return False
-    row, column = np.indices((3, 3))
-    return bool(
-        np.all(taps.row - taps.row[0] == row.ravel()) and np.all(taps.column - taps.column[0] == column.ravel())
-    )
+    threads = max_threads if planes * outputs * 9 > SERIAL_PRODUCTS else 1
+    job = SlideJob(0, planes, height, width, *corner, stride, 0, channels, 0, 0, 0, *out_plane)
+    return Plan(jit.record_of(job), threads, spread)
 
 
 _X, _WEIGHTS, _BIAS, _RELU, _OUT = (SlideJob._fields.index(name) for name in ("x", "weights", "bias", "relu", "out"))
 
 
-def convolve(
-    plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
-) -> None:
+def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
     """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
     job = plan.job.copy()
     job[_X] = jit.address_of(x)
@@ -237,5 +348,6 @@ def convolve(
     if bias is not None:
         job[_BIAS] = jit.address_of(bias)
     job[_RELU] = relu
-    job[_OUT] = jit.address_of(out)
-    jit.run(slide_share, slide_parallel, ZEROS[x.dtype], job, plan.threads)
+    job[_OUT] = out
+    twins = (spread_share, spread_parallel) if plan.spread else (slide_share, slide_parallel)
+    jit.run(*twins, ZEROS[x.dtype], job, plan.threads)

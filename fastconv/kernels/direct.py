@@ -71,8 +71,6 @@ class GatherJob(NamedTuple):
     out_image: int
     out_group: int
     out_row: int
-    out_y: int
-    out_x: int
     # blocking, threads and memory
     depth_block: int
     panel_block: int
@@ -98,6 +96,9 @@ def _describe_panel(zero, job, group, position, table):
     places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
     grid = job.grid_h * job.grid_w
     total = job.images * grid
+    left_in_image = grid - position % grid
+    contiguous = left_in_image >= columns
+    place = job.out + (position // grid * job.out_image + group * job.out_group + position % grid) * item
     runs = 0
     done = 0
     while done < columns:
@@ -112,14 +113,10 @@ def _describe_panel(zero, job, group, position, table):
             poke(run, job.x + (group * job.x_group + start) * item if job.copied != 0 else y * job.stride_y)
             poke(run + word, x * job.stride_x)
             poke(run + 2 * word, image * job.x_image)
-            place = job.out + (image * job.out_image + group * job.out_group + y * job.out_y + x * job.out_x) * item
-            if length == columns and job.out_x == 1:
-                poke(run + 3 * word, length)
-                poke(table + _RUNS * word, 1)
-                poke(table + _PLACE * word, place)
-                return
-            for n in range(length):
-                poke(places + (done + n) * word, place + n * job.out_x * item)
+            if not contiguous:
+                place = job.out + (image * job.out_image + group * job.out_group + at - image * grid) * item
+                for n in range(length):
+                    poke(places + (done + n) * word, place + n * item)
         else:
             length = columns - done
             poke(run, job.x if job.copied != 0 else -(1 << 40))  # anything will do; a row outside: zeros
@@ -130,11 +127,8 @@ def _describe_panel(zero, job, group, position, table):
         poke(run + 3 * word, length)
         done += length
         runs += 1
-    first = peek(0, places)
-    last = peek(0, places + (columns - 1) * word)
-    contiguous = last - first == (columns - 1) * item and position + columns <= total
     poke(table + _RUNS * word, runs)
-    poke(table + _PLACE * word, first if contiguous else 0)
+    poke(table + _PLACE * word, place if contiguous else 0)
 
 
 @jit.inline
@@ -533,15 +527,15 @@ def _split(units: int, tiles: int, threads: int) -> int:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where a product's positions lie: their number, in the input (pixels apart), in the output (elements apart)."""
+    """A product's positions in an image: their number, and how many input pixels neighbours are apart.
+
+    Results lie side by side, (N, channels, height, width).
+    """
 
     height: int
     width: int
     stride_y: int
     stride_x: int
-    out_offset: int
-    out_y: int
-    out_x: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -551,7 +545,7 @@ class Plan:
     Attributes
     ----------
     job : array of intp
-        The record, with 0 for addresses; the output's is its offset in bytes.
+        The record, with 0 for addresses.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
     table : array
@@ -571,7 +565,7 @@ class Plan:
 
 def plan(
     x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, rows: int, groups: int, grid: Grid,
-    out_plane: int, max_threads: int,
+    max_threads: int,
 ) -> Plan | None:  # fmt: skip
     """Plan one implicit matrix product.
 
@@ -585,8 +579,6 @@ def plan(
         Output channels a group.
     groups : int
     grid : Grid
-    out_plane : int
-        Elements in a plane of the output.
     max_threads : int
 
     Returns
@@ -596,7 +588,8 @@ def plan(
     """
     images, channels, height, width = x_shape
     columns, tile_height = tile_columns(dtype), tile_rows()
-    units = groups * _ceil_div(images * grid.height * grid.width, columns)
+    out_plane = grid.height * grid.width
+    units = groups * _ceil_div(images * out_plane, columns)
     if not units:
         return None
     tiles = _ceil_div(rows, tile_height)
@@ -628,8 +621,7 @@ def plan(
         table.ctypes.data, taps.depth, *extremes,
         images, grid.height, grid.width, *strides, int(copy is not None),
         0, rows * taps.depth, rows, groups, 0, 0,
-        grid.out_offset * dtype.itemsize, groups * rows * out_plane, rows * out_plane, out_plane,
-        grid.out_y, grid.out_x,
+        0, groups * rows * out_plane, rows * out_plane, out_plane,
         depth_block, panel_block, tile_block, row_parts, 0, each,
     )  # fmt: skip
     return Plan(jit.record_of(job), threads, threads * each, table, copy, copy_bytes)
@@ -666,7 +658,7 @@ _X, _A, _BIAS, _RELU, _OUT, _SCRATCH = (
 )
 
 
-def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
+def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
     """Compute a planned product.
 
     Parameters
@@ -676,7 +668,8 @@ def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | Non
     packed : array of :func:`pack`
     bias : (groups * rows,) array or None
     relu : bool
-    out : (N, groups * rows, ...) array
+    out : int
+        Address of (N, groups * rows, grid.height, grid.width) elements.
     """
     job = plan.job.copy()
     job[_X] = jit.address_of(x)
@@ -684,7 +677,7 @@ def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | Non
     if bias is not None:
         job[_BIAS] = jit.address_of(bias)
     job[_RELU] = relu
-    job[_OUT] += jit.address_of(out)
+    job[_OUT] = out
     with scratch.borrow(plan.scratch_bytes + plan.copy_bytes) as memory:
         job[_SCRATCH] = memory
         if plan.copy is not None:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .simd import evens, item_bytes, lanes, load, load_between, peek, poke, record, store
+from .simd import evens, interleaved, item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
 
 class PadJob(NamedTuple):
@@ -101,6 +101,81 @@ def pad_parallel(threads, zero, address):
         pad_share(np.intp(t), threads, zero, address)
 
 
+class InterleaveJob(NamedTuple):
+    """What :func:`interleave_share` works on: planes put together from those of every phase of a stride.
+
+    Pixel (y, x) of a plane is pixel (y // step_y, x // step_x) of the plane of phase (y % step_y, x % step_x). Of each
+    phase `table` holds the address, or 0 where all is zero, and the rows and columns of its planes.
+    """
+
+    table: int
+    planes: int
+    height: int
+    width: int
+    step_y: int
+    step_x: int
+    out: int
+
+
+INTERLEAVE_JOB = jit.record_type(InterleaveJob)
+PHASE_FIELDS = 3
+
+
+@jit.inline
+def _phase_vector(zero, row, j):
+    """Load from column `j` of a phase's row (its address), or 0 if there is none."""
+    return load(zero, row + j * item_bytes(zero)) if row != 0 else splat(zero)
+
+
+@jit.inline
+def _phase_row(zero, entry, plane, y):
+    """Return the address of a row of a phase, or 0."""
+    word = 8
+    phase, rows, columns = peek(0, entry), peek(0, entry + word), peek(0, entry + 2 * word)
+    return phase + (plane * rows + y) * columns * item_bytes(zero) if phase != 0 else 0
+
+
+@jit.share
+def interleave_share(t, threads, zero, address):
+    """Put some planes together; vectors may reach into the row below, which is written later."""
+    job = record(INTERLEAVE_JOB, address)
+    item = item_bytes(zero)
+    size = lanes(zero)
+    fields = PHASE_FIELDS * 8
+    for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
+        to = job.out + plane * job.height * job.width * item
+        end = to + job.height * job.width * item
+        for y in range(job.height):
+            entry = job.table + y % job.step_y * job.step_x * fields
+            first = _phase_row(zero, entry, plane, y // job.step_y)
+            x = 0
+            if job.step_x == 1:
+                while x < job.width and to + (x + size) * item <= end:
+                    store(to + x * item, _phase_vector(zero, first, x))
+                    x += size
+            elif job.step_x == 2:
+                second = _phase_row(zero, entry + fields, plane, y // job.step_y)
+                while x < job.width and to + (x + 2 * size) * item <= end:
+                    j = x // 2
+                    low, high = interleaved(_phase_vector(zero, first, j), _phase_vector(zero, second, j))
+                    store(to + x * item, low)
+                    store(to + (x + size) * item, high)
+                    x += 2 * size
+            for phase in range(job.step_x):
+                row = _phase_row(zero, entry + phase * fields, plane, y // job.step_y)
+                for j in range((x + job.step_x - 1) // job.step_x, (job.width - phase + job.step_x - 1) // job.step_x):
+                    value = peek(zero, row + j * item) if row != 0 else zero
+                    poke(to + (j * job.step_x + phase) * item, value)
+            to += job.width * item
+
+
+@jit.parallel
+def interleave_parallel(threads, zero, address):
+    """Run all shares of an :class:`InterleaveJob`."""
+    for t in prange(threads):
+        interleave_share(np.intp(t), threads, zero, address)
+
+
 class TransposeJob(NamedTuple):
     """What :func:`transpose_share` works on: matrices cut into panels of rows, each of which is transposed."""
 
@@ -153,6 +228,11 @@ def transpose_parallel(threads, zero, address):
 def pad(job: PadJob, zero: np.generic, threads: int) -> None:
     """Copy planes as `job` says."""
     jit.run(pad_share, pad_parallel, zero, jit.record_of(job), threads)
+
+
+def interleave(job: InterleaveJob, zero: np.generic, threads: int) -> None:
+    """Put planes together as `job` says."""
+    jit.run(interleave_share, interleave_parallel, zero, jit.record_of(job), threads)
 
 
 def transpose(job: TransposeJob, zero: np.generic, threads: int) -> None:
