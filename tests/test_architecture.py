@@ -18,7 +18,7 @@ MAY_IMPORT = {
     FACE: {"conv", "pool", "kernels.jit"},
     "cli": {FACE, "style", "weights", "kernels.jit"},
     "style": {FACE, "nn", "weights", "kernels.jit"},
-    "nn": {"conv", "pool", "kernels.elementwise", "kernels.gram", "kernels.jit", "kernels.masks"},
+    "nn": {"conv", "pool", "kernels"},
     "conv": {"algorithms", "engines", "checks"},
     "pool": {"engines", "checks"},
     "algorithms": {"checks", "costs", "reference", "kernels"},

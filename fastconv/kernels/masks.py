@@ -7,16 +7,14 @@ eighth of an int64 index for a pooling.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.extending import intrinsic
+from numba import prange
 
 from . import jit
+from .flags import BLOCKED, load_codes, store_codes
 from .simd import (
-    Vector,
     as_type,
     equal,
     evens,
@@ -25,7 +23,6 @@ from .simd import (
     item_bytes,
     lanes,
     load,
-    load_ir,
     not_above,
     odds,
     peek,
@@ -33,36 +30,8 @@ from .simd import (
     record,
     splat,
     store,
-    store_ir,
-    vector_ir,
     where,
 )
-
-BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order
-
-
-@intrinsic
-def _store_codes(typingctx: Any, address: Any, vector: Any) -> Any:
-    """Store each lane, a small whole number, as a byte."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        narrow = ir.VectorType(ir.IntType(8), vector.lanes)
-        store_ir(builder, builder.fptosi(args[1], narrow), args[0])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, vector), codegen
-
-
-@intrinsic
-def _load_codes(typingctx: Any, zero: Any, address: Any) -> Any:
-    """Load a vector of bytes."""
-    vector = Vector(zero)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        codes = load_ir(builder, args[1], ir.VectorType(ir.IntType(8), vector.lanes))
-        return builder.sitofp(codes, vector_ir(zero))
-
-    return vector(zero, types.intp), codegen
 
 
 class SignJob(NamedTuple):
@@ -87,7 +56,7 @@ def signs_share(t, threads, zero, address):
     none, one = splat(zero), splat(as_type(zero, 1))
     while n + width <= end:
         value = load(zero, job.values + n * item)
-        _store_codes(job.codes + n, where(not_above(value, none), none, one))
+        store_codes(job.codes + n, where(not_above(value, none), none, one))
         n += width
     while n < end:
         poke(job.codes + n, np.uint8(0) if peek(zero, job.values + n * item) <= zero else np.uint8(1))
@@ -111,7 +80,7 @@ def block_share(t, threads, zero, address):
     end = job.size * (t + 1) // threads
     none = splat(zero)
     while n + width <= end:
-        blocked = equal(_load_codes(zero, job.codes + n), none)
+        blocked = equal(load_codes(zero, job.codes + n), none)
         store(job.values + n * item, where(blocked, none, load(zero, job.values + n * item)))
         n += width
     while n < end:
@@ -172,7 +141,7 @@ def max_pool_share(t, threads, zero, address):
             best, place = _challenge(zero, evens(left, right), 2, best, place)
             best, place = _challenge(zero, odds(left, right), 3, best, place)
             store(small + x * item, best)
-            _store_codes(codes + x, where(not_above(best, none), blocked, place))
+            store_codes(codes + x, where(not_above(best, none), blocked, place))
             x += width
         while x < columns:
             best = peek(zero, upper + 2 * x * item)
@@ -214,7 +183,7 @@ def max_pool_backward_share(t, threads, zero, address):
             small, codes = job.small + row * item, job.codes + row
             left, right = splat(as_type(zero, first)), splat(as_type(zero, first + 1))
             while x + width <= columns:
-                code, grad = _load_codes(zero, codes + x), load(zero, small + x * item)
+                code, grad = load_codes(zero, codes + x), load(zero, small + x * item)
                 low, high = interleaved(where(equal(code, left), grad, none), where(equal(code, right), grad, none))
                 store(large + 2 * x * item, low)
                 store(large + (2 * x + width) * item, high)

@@ -26,6 +26,7 @@ from .simd import item_bytes, lanes, record
 from .winograd_transforms import (
     GROUP_FIELDS,
     LINE,
+    NO_GATE,
     TEMPORARY_BYTES,
     TURNED,
     TURNED_FACTORS,
@@ -42,6 +43,7 @@ ROW_BLOCK = 8  # row tiles of U that meet all panels of V before the next ones
 FUSED_TILES = 32  # tiles in a thread's own block, about: more would push V and M out of its cache
 SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
 FRESH_BYTES = 1 << 20  # transformed weights that a thread makes and uses at a time
+MARGIN = 128  # bytes that a gate's last vectors may reach over its end, or its first ones before its beginning
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
@@ -99,6 +101,15 @@ class WinogradJob(NamedTuple):
     m_place: int
     scratch: int
     scratch_bytes: int
+    # elements from one channel to the next
+    x_plane: int
+    out_plane: int
+    # what lets gradients pass to the input (see winograd_transforms); whether outputs are pooled by 2x2; where flags of
+    # the outputs' ReLU or codes of their pooling go, or 0
+    gate_kind: int
+    gate: int
+    pooled: int
+    codes: int
 
 
 WINOGRAD_JOB = jit.record_type(WinogradJob)
@@ -540,6 +551,7 @@ def plan(
         kept[0].ctypes.data, kept[1].ctypes.data, kept[2].ctypes.data, 0, 0,
         rows, 0, all_rows * out_height * out_width, out_height, out_width,
         0, tiles, block, row_block, v_place, m_place, 0, each,
+        height * width, out_height * out_width, NO_GATE, 0, 0, 0,
     )  # fmt: skip
     return Plan(job, fused, fresh, threads, threads * each if fused else threads * each + both, kept)
 
@@ -574,9 +586,21 @@ def _output_factors(dtype: np.dtype, turned: bool) -> np.ndarray:
     return powers.astype(dtype)
 
 
+class Gate(NamedTuple):
+    """What lets gradients pass on their way into a convolution with turned kernels.
+
+    One of the kinds of :mod:`fastconv.kernels.winograd_transforms`, and an array of the gradients' shape. Vectors of
+    bytes are read whole: :data:`MARGIN` bytes around them must be readable.
+    """
+
+    kind: int
+    array: np.ndarray
+
+
 def convolve(
-    plan: Plan, x: np.ndarray, u: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray, group: int
-) -> None:
+    plan: Plan, x: np.ndarray, u: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray, group: int,
+    *, gate: Gate | None = None, pooled: bool = False, codes: np.ndarray | None = None,
+) -> None:  # fmt: skip
     """Compute one group of a planned convolution.
 
     Parameters
@@ -589,18 +613,36 @@ def convolve(
     bias : (groups * K,) array or None
     relu : bool
     out : array
+        As planned; or (N, groups * K, P // 2, Q // 2), if `pooled`.
     group : int
+    gate : Gate, optional
+        Applied to `x`; with F(4x4) only, as what follows.
+    pooled : bool
+        Whether to write maxima of 2x2 outputs.
+    codes : array of uint8, of the shape of `out`, optional
+        Where to write which outputs are above zero (1 or 0) or, if `pooled`, where in its window a maximum was.
     """
     job, item = plan.job, x.itemsize
+    if pooled:
+        height, width = out.shape[2:]
+        job = job._replace(
+            out_height=height, out_width=width, out_plane=height * width, out_image=out[0].size, pooled=1
+        )
+    x_before, out_before = group * job.channels * job.x_plane, group * job.rows * job.out_plane
     with scratch.borrow(plan.scratch_bytes) as memory:
         job = job._replace(
-            x=jit.address_of(x) + group * job.channels * job.height * job.width * item,
+            x=jit.address_of(x) + x_before * item,
             u=jit.address_of(u),
             bias=0 if bias is None else jit.address_of(bias) + group * job.rows * item,
             relu=int(relu),
-            out=jit.address_of(out) + group * job.rows * job.out_height * job.out_width * item,
+            out=jit.address_of(out) + out_before * item,
             scratch=memory,
         )
+        if gate is not None:
+            address = jit.address_of(gate.array) + x_before * gate.array.itemsize
+            job = job._replace(gate_kind=gate.kind, gate=address)
+        if codes is not None:
+            job = job._replace(codes=jit.address_of(codes) + out_before)
         _run_phases(plan, job, x.dtype.type(0))
 
 
@@ -609,7 +651,7 @@ def _run_phases(plan: Plan, job: WinogradJob, zero: Any) -> None:
         jit.run(fused_share, fused_parallel, zero, jit.record_of(job), plan.threads)
         return
     multiply = (fresh_share, fresh_parallel) if plan.fresh else (product_share, product_parallel)
-    for first in range(0, job.end_tile, job.block):
+    for first in range(job.first_tile, job.end_tile, job.block):
         part = jit.record_of(job._replace(first_tile=first, end_tile=min(first + job.block, job.end_tile)))
         jit.run(input_share, input_parallel, zero, part, plan.threads)
         jit.run(*multiply, zero, part, plan.threads)

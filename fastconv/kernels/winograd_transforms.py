@@ -20,18 +20,24 @@ A vector holds the same place of neighbouring tiles of a row of tiles (inputs, o
 
 from __future__ import annotations
 
+import numpy as np
+
 from . import jit
+from .flags import BLOCKED, load_codes, load_flags, store_codes, store_flags
 from .simd import (
     apart,
     as_type,
+    equal,
     evens,
     fma,
     followed_by,
+    greater_or_nan,
     interleaved,
     item_bytes,
     lanes,
     load,
     load_between,
+    not_above,
     odds,
     peek,
     poke,
@@ -42,6 +48,7 @@ from .simd import (
     store,
     store_first,
     together,
+    where,
 )
 
 A, B = 2 / 3, 3 / 2
@@ -52,6 +59,7 @@ TURNED_FACTORS = {4: (1.0, -9 / 4, -9 / 4, -4 / 9, -4 / 9, 1.0), 2: (1.0, 1.0, 1
 
 LINE = 64  # bytes of a cache line
 TEMPORARY_BYTES = 96 * LINE  # scratch of one thread's transforms
+NO_GATE, FLAGS, VALUES, PLACES = 0, 1, 2, 3  # what lets gradients pass; see :func:`_gated_patch`
 GROUP_FIELDS = 5  # a run of tiles: image, tile row, tile column, position in the block, length
 
 
@@ -250,6 +258,82 @@ def _row_address(job, corner, row, shift, zeros):
 
 
 @jit.inline
+def _load_row(zero, address, low, high):
+    """Load a vector of a row, of which lanes `low` to `high` - 1 lie in the picture; the others are 0."""
+    inside = low <= 0 and high >= lanes(zero)
+    return load(zero, address) if inside else load_between(zero, address, low, high)
+
+
+@jit.inline
+def _gated_patch(zero, job, plane, top, left, patch):
+    """Write six rows of gradients as a ReLU, or a pooling and the ReLU before it, hands them on.
+
+    What lets gradients pass is FLAGS, a byte each, or VALUES, the outputs of the ReLU, both of the gradients' shape; or
+    PLACES, the codes of a 2x2 pooling whose output has the gradients' shape: then the rows are those of its input.
+
+    Parameters
+    ----------
+    zero, job
+        As above.
+    plane : intp
+        Elements to the channel's plane.
+    top, left : intp
+        Row and column where the patch begins.
+    patch : intp
+        Address of six rows of six vectors.
+
+    Returns
+    -------
+    intp
+        Where column `left` of the first row lies.
+    """
+    item = item_bytes(zero)
+    width = lanes(zero)
+    vector = width * item
+    none = splat(zero)
+    column = left // 2 if job.gate_kind == PLACES else left
+    for i in range(6):
+        to = patch + i * 6 * vector
+        row = (top + i) // 2 if job.gate_kind == PLACES else top + i
+        if row < 0 or row >= job.height:
+            for n in range(6):
+                store(to + n * vector, none)
+        elif job.gate_kind == PLACES:
+            here = plane + row * job.width + column
+            first = (top + i) % 2 * 2  # code of the place to the left
+            at_left, at_right = splat(as_type(zero, first)), splat(as_type(zero, first + 1))
+            for n in range(3):
+                low = -column - n * width
+                value = _load_row(zero, job.x + (here + n * width) * item, low, job.width + low)
+                code = load_codes(zero, job.gate + here + n * width)
+                low_half, high_half = interleaved(
+                    where(equal(code, at_left), value, none), where(equal(code, at_right), value, none)
+                )
+                store(to + 2 * n * vector, low_half)
+                store(to + (2 * n + 1) * vector, high_half)
+                prefetch_to_read(job.x + (here + n * width + job.x_plane) * item)
+            prefetch_to_read(job.gate + here + job.x_plane)
+        else:
+            here = plane + row * job.width + column
+            for n in range(5):
+                low = -column - n * width
+                at = (here + n * width) * item
+                value = _load_row(zero, job.x + at, low, job.width + low)
+                prefetch_to_read(job.x + at + job.x_plane * item)
+                if job.gate_kind == FLAGS:
+                    value = where(load_flags(zero, job.gate + here + n * width), value, none)
+                else:
+                    output = _load_row(zero, job.gate + at, low, job.width + low)
+                    prefetch_to_read(job.gate + at + job.x_plane * item)
+                    value = where(not_above(output, none), none, value)
+                store(to + n * vector, value)
+            if job.gate_kind == FLAGS:
+                prefetch_to_read(job.gate + here + job.x_plane)
+    # The first window of a pooling may begin a column to the left.
+    return patch + (left - column * 2) * item if job.gate_kind == PLACES else patch
+
+
+@jit.inline
 def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
     """Transform the 6x6 patches of 4x4 tiles."""
     word = 8
@@ -260,24 +344,32 @@ def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
     zeros = temporary + 6 * 5 * vector
     for n in range(5):
         store(zeros + n * vector, splat(zero))
+    patch = zeros + 5 * vector
     for channel in range(begin, end):
-        plane = job.x + channel * job.height * line
+        plane = job.x + channel * job.x_plane * item
         row_v = v + channel * pitch * item
         for group in range(groups):
             entry = table + group * GROUP_FIELDS * word
             top = peek(0, entry + word) * 4 - job.top
             left = peek(0, entry + 2 * word) * 4 - job.left
-            corner = plane + (peek(0, entry) * job.x_image + top * job.width + left) * item
-            row0 = _row_address(job, corner, top, 0, zeros)
-            row1 = _row_address(job, corner, top + 1, line, zeros)
-            row2 = _row_address(job, corner, top + 2, 2 * line, zeros)
-            row3 = _row_address(job, corner, top + 3, 3 * line, zeros)
-            row4 = _row_address(job, corner, top + 4, 4 * line, zeros)
-            row5 = _row_address(job, corner, top + 5, 5 * line, zeros)
+            right = job.width
+            if job.gate_kind == NO_GATE:
+                corner = plane + (peek(0, entry) * job.x_image + top * job.width + left) * item
+                row0 = _row_address(job, corner, top, 0, zeros)
+                row1 = _row_address(job, corner, top + 1, line, zeros)
+                row2 = _row_address(job, corner, top + 2, 2 * line, zeros)
+                row3 = _row_address(job, corner, top + 3, 3 * line, zeros)
+                row4 = _row_address(job, corner, top + 4, 4 * line, zeros)
+                row5 = _row_address(job, corner, top + 5, 5 * line, zeros)
+            else:
+                row0 = _gated_patch(zero, job, peek(0, entry) * job.x_image + channel * job.x_plane, top, left, patch)
+                row1, row2, row3 = row0 + 6 * vector, row0 + 12 * vector, row0 + 18 * vector
+                row4, row5 = row0 + 24 * vector, row0 + 30 * vector
+                left, right = 0, 6 * width
             for n in range(5):
                 at = n * vector
-                if at % LINE == 0:
-                    following = at + job.height * line
+                if at % LINE == 0 and job.gate_kind == NO_GATE:
+                    following = at + job.x_plane * item
                     prefetch_to_read(row0 + following)
                     prefetch_to_read(row1 + following)
                     prefetch_to_read(row2 + following)
@@ -285,7 +377,7 @@ def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
                     prefetch_to_read(row4 + following)
                     prefetch_to_read(row5 + following)
                 low = -left - n * width
-                high = job.width + low
+                high = right + low
                 if low <= 0 and high >= width:
                     t0, t1, t2, t3, t4, t5 = _input_row_4(
                         zero, load(zero, row0 + at), load(zero, row1 + at), load(zero, row2 + at),
@@ -325,14 +417,89 @@ def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
 
 
 @jit.inline
+def _output_rows_4(zero, job, bias, row):
+    """Return the columns of a row of outputs: 0, 4, ..., then 1, 5, ... and so on."""
+    vector = lanes(zero) * item_bytes(zero)
+    y0, y1, y2, y3 = _output_row_4(
+        zero, job.factors, load(zero, row), load(zero, row + vector), load(zero, row + 2 * vector),
+        load(zero, row + 3 * vector), load(zero, row + 4 * vector), load(zero, row + 5 * vector),
+    )  # fmt: skip
+    y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
+    if job.relu != 0:
+        y0, y1, y2, y3 = relu(y0), relu(y1), relu(y2), relu(y3)
+    return y0, y1, y2, y3
+
+
+@jit.inline
+def _pooled(zero, y0, y1, y2, y3):
+    """Return the maxima of four places, and the code of where they are."""
+    none = splat(zero)
+    wins = greater_or_nan(y1, y0)
+    best, place = where(wins, y1, y0), where(wins, splat(as_type(zero, 1)), none)
+    wins = greater_or_nan(y2, best)
+    best, place = where(wins, y2, best), where(wins, splat(as_type(zero, 2)), place)
+    wins = greater_or_nan(y3, best)
+    best, place = where(wins, y3, best), where(wins, splat(as_type(zero, 3)), place)
+    return best, where(not_above(best, none), splat(as_type(zero, BLOCKED)), place)
+
+
+@jit.inline
+def _write_pooled_4(zero, job, bias, element, y, count, temporary):
+    """Pool a run's outputs by 2x2 as they are made; write `count` maxima and codes of each row."""
+    item = item_bytes(zero)
+    width = lanes(zero)
+    vector = width * item
+    codes = temporary + 4 * 6 * vector
+    for i in range(min(2, job.out_height - y)):
+        row = temporary + 2 * i * 6 * vector
+        a0, a1, a2, a3 = _output_rows_4(zero, job, bias, row)
+        b0, b1, b2, b3 = _output_rows_4(zero, job, bias, row + 6 * vector)
+        left, left_code = _pooled(zero, a0, a1, b0, b1)
+        right, right_code = _pooled(zero, a2, a3, b2, b3)
+        low, high = interleaved(left, right)
+        low_code, high_code = interleaved(left_code, right_code)
+        to = job.out + element * item
+        prefetch_to_write(to + job.out_plane * item)
+        if count == 2 * width:
+            store(to, low)
+            store(to + vector, high)
+            if job.codes != 0:
+                store_codes(job.codes + element, low_code)
+                store_codes(job.codes + element + width, high_code)
+        else:
+            store_first(to, low, count)
+            store_first(to + vector, high, count - width)
+            if job.codes != 0:
+                store_codes(codes, low_code)
+                store_codes(codes + width, high_code)
+                for n in range(count):
+                    poke(job.codes + element + n, peek(np.uint8(0), codes + n))
+        element += job.out_width
+
+
+@jit.inline
+def _write_flags(zero, to, y0, y1, y2, y3, count, temporary):
+    """Write, a byte each, whether `count` outputs let gradients pass."""
+    width = lanes(zero)
+    none = splat(zero)
+    here = to if count == 4 * width else temporary
+    store_flags(here, not_above(y0, none))
+    store_flags(here + width, not_above(y1, none))
+    store_flags(here + 2 * width, not_above(y2, none))
+    store_flags(here + 3 * width, not_above(y3, none))
+    if count != 4 * width:
+        for n in range(count):
+            poke(to + n, peek(np.uint8(0), temporary + n))
+
+
+@jit.inline
 def _outputs_4(zero, job, table, groups, pitch, begin, end, m, temporary):
-    """Transform 6x6 products to 4x4 outputs."""
+    """Transform 6x6 products to 4x4 outputs, or to 2x2 maxima of them."""
     word = 8
     item = item_bytes(zero)
     width = lanes(zero)
     vector = width * item
     for channel in range(begin, end):
-        plane = job.out + channel * job.out_height * job.out_width * item
         row_m = m + channel * pitch * item
         bias = splat(zero)
         if job.bias != 0:
@@ -355,19 +522,20 @@ def _outputs_4(zero, job, table, groups, pitch, begin, end, m, temporary):
                 store(temporary + (6 + j) * vector, y1)
                 store(temporary + (2 * 6 + j) * vector, y2)
                 store(temporary + (3 * 6 + j) * vector, y3)
-            to = plane + (peek(0, entry) * job.out_image + y * job.out_width + x) * item
+            element = channel * job.out_plane + peek(0, entry) * job.out_image
+            if job.pooled != 0:
+                y, x = y // 2, x // 2
+                element += y * job.out_width + x
+                columns = min(peek(0, entry + 4 * word) * 2, job.out_width - x)
+                _write_pooled_4(zero, job, bias, element, y, columns, temporary)
+                continue
+            element += y * job.out_width + x
             columns = min(peek(0, entry + 4 * word) * 4, job.out_width - x)
             for i in range(min(4, job.out_height - y)):
-                row = temporary + i * 6 * vector
-                y0, y1, y2, y3 = _output_row_4(
-                    zero, job.factors, load(zero, row), load(zero, row + vector), load(zero, row + 2 * vector),
-                    load(zero, row + 3 * vector), load(zero, row + 4 * vector), load(zero, row + 5 * vector),
-                )  # fmt: skip
-                y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
-                if job.relu != 0:
-                    y0, y1, y2, y3 = relu(y0), relu(y1), relu(y2), relu(y3)
+                to = job.out + element * item
+                y0, y1, y2, y3 = _output_rows_4(zero, job, bias, temporary + i * 6 * vector)
                 w0, w1, w2, w3 = together(y0, y1, y2, y3)
-                following = to + job.out_height * job.out_width * item
+                following = to + job.out_plane * item
                 for n in range(0, 4 * vector, LINE):
                     prefetch_to_write(following + n)
                 if columns == 4 * width:
@@ -380,7 +548,9 @@ def _outputs_4(zero, job, table, groups, pitch, begin, end, m, temporary):
                     store_first(to + vector, w1, columns - width)
                     store_first(to + 2 * vector, w2, columns - 2 * width)
                     store_first(to + 3 * vector, w3, columns - 3 * width)
-                to += job.out_width * item
+                if job.codes != 0:
+                    _write_flags(zero, job.codes + element, w0, w1, w2, w3, columns, temporary + 4 * 6 * vector)
+                element += job.out_width
 
 
 # --- F(2x2, 3x3) ----------------------------------------------------------------------------------------------------
@@ -429,7 +599,7 @@ def _inputs_2(zero, job, table, groups, pitch, begin, end, v, temporary):
     for n in range(3):
         store(zeros + n * vector, splat(zero))
     for channel in range(begin, end):
-        plane = job.x + channel * job.height * line
+        plane = job.x + channel * job.x_plane * item
         row_v = v + channel * pitch * item
         for group in range(groups):
             entry = table + group * GROUP_FIELDS * word
@@ -472,7 +642,7 @@ def _outputs_2(zero, job, table, groups, pitch, begin, end, m, temporary):
     width = lanes(zero)
     vector = width * item
     for channel in range(begin, end):
-        plane = job.out + channel * job.out_height * job.out_width * item
+        plane = job.out + channel * job.out_plane * item
         row_m = m + channel * pitch * item
         bias = splat(zero)
         if job.bias != 0:

@@ -21,7 +21,7 @@ from . import jit, layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import as_type, fma, item_bytes, lanes, load, record, splat, store
 from .winograd import place_size
-from .winograd_transforms import GROUP_FIELDS, LINE, TEMPORARY_BYTES, A, B, describe_block, transform_inputs
+from .winograd_transforms import GROUP_FIELDS, LINE, NO_GATE, TEMPORARY_BYTES, A, B, describe_block, transform_inputs
 
 TILE, PATCH, PLACES = 4, 6, 36
 BLOCK = 256  # tiles summed in registers in one go
@@ -34,6 +34,9 @@ class WeightGradJob(NamedTuple):
     # input, as in WinogradJob
     x: int
     x_image: int
+    x_plane: int
+    gate_kind: int
+    gate: int
     channels: int
     height: int
     width: int
@@ -298,8 +301,9 @@ def _weight_grad_of_group(
             ), zero, threads,
         )  # fmt: skip
         job = WeightGradJob(
-            x.ctypes.data + group * channels * height * width * item, all_channels * height * width, channels, height,
-            width, *padding, TILE, images, tiles_y, tiles_x, _places(v_place * item).ctypes.data,
+            x.ctypes.data + group * channels * height * width * item, all_channels * height * width, height * width,
+            NO_GATE, 0, channels, height, width, *padding, TILE, images, tiles_y, tiles_x,
+            _places(v_place * item).ctypes.data,
             transposed, panels * p * q * columns, p, q, panels,
             0, tiles, pitch, _row_offsets(pitch, tile_rows()).ctypes.data, v, v_place, e, e_place,
             sums, sums_place, row, result, each, own,

@@ -6,6 +6,7 @@ place or written to an array that is given, so that a pass over a network alloca
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numba
@@ -14,12 +15,19 @@ from numpy.typing import NDArray
 
 from fastconv.kernels import elementwise, jit, masks
 from fastconv.kernels.jit import address_of as _at
+from fastconv.kernels.winograd import MARGIN
 from fastconv.pool import max_pool2d
 
 Array = NDArray[Any]
 Trace = NDArray[np.uint8]
 
 SERIAL_ELEMENTS = 1 << 16  # below this many a second thread costs more than it brings
+
+
+def empty(shape: tuple[int, ...]) -> Trace:
+    """Return an array for a trace, in a larger one: kernels read whole vectors."""
+    size = math.prod(shape)
+    return np.empty(size + 2 * MARGIN, np.uint8)[MARGIN : MARGIN + size].reshape(shape)
 
 
 def relu_trace(y: Array, trace: Trace) -> None:

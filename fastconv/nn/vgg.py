@@ -6,15 +6,16 @@ convolutions, each followed by a ReLU, and a 2x2 pooling after each block.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.conv import PackedConv2d
 from fastconv.nn import traces
+from fastconv.nn.frozen import FrozenConvolution
 from fastconv.nn.layers import Differentiable, float_dtype
 from fastconv.nn.traces import Trace
 from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d
@@ -61,12 +62,23 @@ LAYER_NAMES = tuple(layer.name for layer in LAYERS)
 _CONVOLUTIONS = tuple(layer.weights for layer in LAYERS if layer.weights)
 
 
-class _Record(NamedTuple):
-    """What the backward pass needs to know of a layer that has run."""
+class _Stage(NamedTuple):
+    """What runs at once: a layer, or a convolution with the max pooling behind it."""
 
-    layer: LayerSpec
+    name: str
+    """Of the layer whose output it is."""
+    weights: str | None
+    """Key of the convolution's weights, None for a pooling by itself."""
+    pooled: bool
+    """Whether a max pooling is part of it."""
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+
+
+class _Record(NamedTuple):
+    """What the backward pass needs to know of a stage that has run."""
+
+    stage: _Stage
     features: Array | None
     """The output, if it was asked for."""
     trace: Trace | None
@@ -76,42 +88,50 @@ class _Record(NamedTuple):
 class _Buffers:
     """The arrays of a pass, which the next pass over a picture of the same size finds again.
 
-    Features that nobody asked for, and gradients, live in two arrays by turns: those of layer i in array i % 2.
+    Features that nobody asked for, and gradients, live in two arrays by turns: those of stage i in array i % 2.
+    Features that were asked for lie in a third one, which takes those of the first layer when the others have served.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
         self._key: object = None
         self._turns: list[Array] = []
-        self._kept: dict[tuple[str, str], Array] = {}
+        self._features = np.empty(0, dtype)
+        self._places: dict[str, int] = {}
+        self._traces: dict[str, Trace] = {}
 
-    def prepare(self, key: object, sizes: list[int]) -> None:
-        """Begin a pass whose layers have so many outputs; let go of the arrays of a pass with another key."""
+    def prepare(self, stages: Sequence[_Stage], wanted: Collection[str], needs_gradient: bool) -> None:
+        """Begin a pass; let go of the arrays of a pass of another kind."""
+        key = tuple(stages), frozenset(wanted), needs_gradient
         if key == self._key:
             return
         self._key = None
         self._turns.clear()
-        self._kept.clear()
-        # Either may have to hold the first layer's features.
-        self._turns += [np.empty(max(sizes[0], *sizes[turn::2], 0), self._dtype) for turn in (0, 1)]
+        self._traces.clear()
+        self._features = np.empty(0, self._dtype)
+        sizes = [math.prod(stage.output_shape) for stage in stages]
+        self._turns += [np.empty(max(sizes[turn::2], default=0), self._dtype) for turn in (0, 1)]
+        if needs_gradient:
+            kept = [number for number, stage in enumerate(stages) if number and stage.name in wanted]
+            ends = list(itertools.accumulate(sizes[number] for number in kept))
+            self._places = {stages[number].name: end - sizes[number] for number, end in zip(kept, ends, strict=True)}
+            self._features = np.empty(max([sizes[0], *ends[-1:]]), self._dtype)
         self._key = key
 
     def turn(self, number: int, shape: tuple[int, ...]) -> Array:
-        """Return the array for layer `number`, which the layer after the next one overwrites."""
+        """Return the array for stage `number`, which the stage after the next one overwrites."""
         return self._turns[number % 2][: math.prod(shape)].reshape(shape)
 
-    def features(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return an array that stays until the next pass."""
-        return self._keep("features", name, shape, self._dtype)
+    def features(self, stage: _Stage) -> Array:
+        """Return an array for features that were asked for, or for those of the first layer when they are done with."""
+        first = self._places.get(stage.name, 0)
+        return self._features[first : first + math.prod(stage.output_shape)].reshape(stage.output_shape)
 
-    def trace(self, name: str, shape: tuple[int, ...]) -> Trace:
+    def trace(self, stage: _Stage) -> Trace:
         """Return an array for a trace, which stays until the next pass."""
-        return self._keep("trace", name, shape, np.dtype(np.uint8))
-
-    def _keep(self, kind: str, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        if (kind, name) not in self._kept:
-            self._kept[kind, name] = np.empty(shape, dtype)
-        return self._kept[kind, name]
+        if stage.name not in self._traces:
+            self._traces[stage.name] = traces.empty(stage.output_shape)
+        return self._traces[stage.name]
 
 
 class VGG19(Differentiable):
@@ -160,7 +180,7 @@ class VGG19(Differentiable):
         self._replicate = padding == "replicate"
         self._unpacked = {name: layers[name] for name in _CONVOLUTIONS if name in layers}
         self._channels = {name: len(weight) for name, (weight, _) in self._unpacked.items()}
-        self._packed: dict[str, PackedConv2d] = {}
+        self._convolutions: dict[str, FrozenConvolution] = {}
         self._buffers = _Buffers(self.dtype)
 
     def forward(self, image: Array, names: Iterable[str], *, needs_gradient: bool = True) -> dict[str, Array]:
@@ -214,20 +234,20 @@ class VGG19(Differentiable):
     def _walk(
         self, picture: Array, path: tuple[LayerSpec, ...], wanted: set[str], needs_gradient: bool
     ) -> Iterator[tuple[str, Array]]:
-        shapes = self._output_shapes(picture.shape, path)
-        self._buffers.prepare((shapes, wanted if needs_gradient else None), [math.prod(shape) for shape in shapes])
+        stages = self._stages(picture.shape, path, wanted)
+        self._buffers.prepare(stages, wanted, needs_gradient)
         tape: list[_Record] = []
         x = picture
-        for number, (layer, shape) in enumerate(zip(path, shapes, strict=True)):
+        for number, stage in enumerate(stages):
             # The first layer's features are the largest and the cheapest: they are computed again.
-            kept = needs_gradient and layer.name in wanted and number > 0
-            y = self._buffers.features(layer.name, shape) if kept else self._buffers.turn(number, shape)
-            traced = needs_gradient and self._leaves_trace(path, number, kept)
-            trace = self._buffers.trace(layer.name, shape) if traced else None
-            self._run(layer, x, y, trace)
-            tape.append(_Record(layer, x.shape, shape, y if kept else None, trace))
-            if layer.name in wanted:
-                yield layer.name, y
+            kept = needs_gradient and stage.name in wanted and number > 0
+            y = self._buffers.features(stage) if kept else self._buffers.turn(number, stage.output_shape)
+            traced = needs_gradient and self._leaves_trace(stage, number, kept)
+            trace = self._buffers.trace(stage) if traced else None
+            self._run(stage, x, y, trace)
+            tape.append(_Record(stage, y if kept else None, trace))
+            if stage.name in wanted:
+                yield stage.name, y
             x = y
         if needs_gradient:
             self._save((picture, tape, wanted))
@@ -265,20 +285,22 @@ class VGG19(Differentiable):
             )
         gradient: Array | None = None
         for number in reversed(range(len(tape))):
-            record = tape[number]
-            if gradient is None and record.layer.name not in gradients:
+            stage, features, trace = tape[number]
+            if gradient is None and stage.name not in gradients:
                 continue
-            features = record.features if number else self._first_features(picture, record)
+            if not number:
+                features = self._buffers.features(stage)
+                self._run(stage, picture, features, None)
             if gradient is None:
-                gradient = self._buffers.turn(number, record.output_shape)
+                gradient = self._buffers.turn(number, stage.output_shape)
                 gradient[...] = 0
-            if record.layer.name in gradients:
-                _add(gradients[record.layer.name], features, gradient, record)
+            if stage.name in gradients:
+                _add(gradients[stage.name], features, gradient, stage.name)
             if number:
-                out = self._buffers.turn(number - 1, record.input_shape)
+                out = self._buffers.turn(number - 1, stage.input_shape)
             else:
-                out = np.empty(record.input_shape, self.dtype)
-            self._pull_back(record, features, gradient, out)
+                out = np.empty(stage.input_shape, self.dtype)
+            self._pull_back(stage, features if trace is None else trace, gradient, out)
             gradient = out
         assert gradient is not None
         return _fold_border(gradient) if self._replicate else gradient
@@ -289,32 +311,35 @@ class VGG19(Differentiable):
         x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
         return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge") if self._replicate else x
 
-    def _output_shapes(self, shape: tuple[int, ...], path: tuple[LayerSpec, ...]) -> list[tuple[int, ...]]:
-        """Return the shape of each layer's output for a picture of that shape, border included."""
+    def _stages(self, shape: tuple[int, ...], path: tuple[LayerSpec, ...], wanted: set[str]) -> list[_Stage]:
+        """Return what will run, for a picture of that shape, border included."""
         n, channels, height, width = shape
         if self._replicate:
             height, width = height - 2, width - 2
-        shapes: list[tuple[int, ...]] = []
+        stages: list[_Stage] = []
         for layer in path:
-            if layer.weights is None:
-                height, width = height // 2, width // 2
-            else:
+            before = stages[-1] if stages else None
+            if layer.weights is not None:
                 channels = self._channels[layer.weights]
-            shapes.append((n, channels, height, width))
-        return shapes
+                inputs = before.output_shape if before else shape
+                stages.append(_Stage(layer.name, layer.weights, False, inputs, (n, channels, height, width)))
+                continue
+            assert before is not None
+            height, width = height // 2, width // 2
+            outputs = n, channels, height, width
+            if self._max_pooling and before.name not in wanted:
+                stages[-1] = _Stage(layer.name, before.weights, True, before.input_shape, outputs)
+            else:
+                stages.append(_Stage(layer.name, None, self._max_pooling, before.output_shape, outputs))
+        return stages
 
-    def _leaves_trace(self, path: tuple[LayerSpec, ...], number: int, kept: bool) -> bool:
-        """Whether the backward pass of a layer needs a trace: not where features or a pooling's trace tell as much."""
-        if path[number].weights is None:
-            return self._max_pooling
-        pooled = number + 1 < len(path) and path[number + 1].weights is None
-        return number > 0 and not kept and not (pooled and self._max_pooling)
+    def _leaves_trace(self, stage: _Stage, number: int, kept: bool) -> bool:
+        """Whether the backward pass of a stage needs a trace: not where features tell as much."""
+        return stage.pooled or (stage.weights is not None and number > 0 and not kept)
 
-    def _run(self, layer: LayerSpec, x: Array, y: Array, trace: Trace | None) -> None:
-        if layer.weights is not None:
-            self._convolution(layer.weights).forward(x, out=y)
-            if trace is not None:
-                traces.relu_trace(y, trace)
+    def _run(self, stage: _Stage, x: Array, y: Array, trace: Trace | None) -> None:
+        if stage.weights is not None:
+            self._convolution(stage.weights).forward(x, y, trace, pooled=stage.pooled)
         elif trace is not None:
             traces.max_pool(x, y, trace)
         elif self._max_pooling:
@@ -322,45 +347,36 @@ class VGG19(Differentiable):
         else:
             avg_pool2d(x, 2, divisor_override=2, out=y)
 
-    def _first_features(self, picture: Array, record: _Record) -> Array:
-        """Compute relu1_1 again, where the gradient of relu1_2 was."""
-        y = self._buffers.turn(1, record.output_shape)
-        self._run(record.layer, picture, y, None)
-        return y
-
-    def _pull_back(self, record: _Record, features: Array | None, gradient: Array, out: Array) -> None:
-        """Write the gradient with respect to a layer's input to `out`; `gradient` is overwritten."""
-        if record.layer.weights is not None:
-            if features is not None:
-                traces.block_by_output(gradient, features)
-            elif record.trace is not None:
-                traces.block_by_trace(gradient, record.trace)
-            self._convolution(record.layer.weights).input_grad(gradient, record.input_shape, out=out)
-        elif record.trace is not None:
-            traces.max_pool_backward(gradient, record.trace, out)
+    def _pull_back(self, stage: _Stage, gate: Array | None, gradient: Array, out: Array) -> None:
+        """Write the gradient with respect to a stage's input to `out`; `gradient` may be overwritten."""
+        if stage.weights is not None:
+            assert gate is not None
+            self._convolution(stage.weights).input_grad(gradient, gate, out, pooled=stage.pooled)
+        elif stage.pooled:
+            assert gate is not None
+            traces.max_pool_backward(gradient, gate, out)
         else:
-            avg_pool2d_backward(gradient, record.input_shape, 2, divisor_override=2, out=out)
+            avg_pool2d_backward(gradient, stage.input_shape, 2, divisor_override=2, out=out)
 
-    def _convolution(self, name: str) -> PackedConv2d:
-        if name not in self._packed:
-            weight, bias = (np.asarray(array, self.dtype) for array in self._unpacked[name])
+    def _convolution(self, name: str) -> FrozenConvolution:
+        if name not in self._convolutions:
+            weight, bias = (np.ascontiguousarray(array, self.dtype) for array in self._unpacked[name])
             padding = 0 if self._replicate and name == _CONVOLUTIONS[0] else 1
-            self._packed[name] = PackedConv2d(weight, bias, padding=padding, activation="relu")
+            self._convolutions[name] = FrozenConvolution(weight, bias, padding)
             del self._unpacked[name]
-        return self._packed[name]
+        return self._convolutions[name]
 
     def _check_present(self, layer: LayerSpec) -> None:
         if layer.weights is not None and layer.weights not in self._channels:
             raise ValueError(f"layers has no {layer.weights!r}, which is needed for the features asked for")
 
 
-def _add(given: Array | AddGradient, features: Array | None, total: Array, record: _Record) -> None:
+def _add(given: Array | AddGradient, features: Array | None, total: Array, name: str) -> None:
     """Add a loss's gradient with respect to a layer's features to that of what lies deeper."""
     if not isinstance(given, np.ndarray):
         assert features is not None  # they were asked for
         given(features, total)
         return
-    name = record.layer.name
     if given.shape != total.shape:
         raise ValueError(f"gradients[{name!r}] must have its features' shape {total.shape}, got {given.shape}")
     if given.dtype != total.dtype:

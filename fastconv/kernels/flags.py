@@ -1,0 +1,61 @@
+"""Vectors of bytes: what a ReLU or a pooling lets pass, and small whole numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .simd import Mask, Vector, load_ir, store_ir, vector_ir
+
+BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order
+
+
+@intrinsic
+def store_codes(typingctx: Any, address: Any, vector: Any) -> Any:
+    """Store each lane, a small whole number, as a byte."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow = ir.VectorType(ir.IntType(8), vector.lanes)
+        store_ir(builder, builder.fptosi(args[1], narrow), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, vector), codegen
+
+
+@intrinsic
+def load_codes(typingctx: Any, zero: Any, address: Any) -> Any:
+    """Load a vector of bytes as numbers."""
+    vector = Vector(zero)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        codes = load_ir(builder, args[1], ir.VectorType(ir.IntType(8), vector.lanes))
+        return builder.sitofp(codes, vector_ir(zero))
+
+    return vector(zero, types.intp), codegen
+
+
+@intrinsic
+def store_flags(typingctx: Any, address: Any, blocked: Any) -> Any:
+    """Store a byte a lane: 0 where `blocked`, else 1."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow = ir.VectorType(ir.IntType(8), blocked.lanes)
+        store_ir(builder, builder.zext(builder.not_(args[1]), narrow), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, blocked), codegen
+
+
+@intrinsic
+def load_flags(typingctx: Any, zero: Any, address: Any) -> Any:
+    """Load a vector of bytes; true where one is not 0."""
+    count = Vector(zero).lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow = ir.VectorType(ir.IntType(8), count)
+        return builder.icmp_unsigned("!=", load_ir(builder, args[1], narrow), ir.Constant(narrow, None))
+
+    return Mask(count)(zero, types.intp), codegen
