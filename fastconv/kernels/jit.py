@@ -18,7 +18,7 @@ import platform
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -311,18 +311,18 @@ class _Regions:
         self._forks = 0
         self._launcher: int | None = None
 
-    @contextlib.contextmanager
-    def enter(self, layer: str) -> Iterator[None]:
-        """Hold a region, of which all layers but TBB take only one at a time (workqueue ends the process on two)."""
+    def begin(self, layer: str) -> None:
+        """Begin a region, of which all layers but TBB take only one at a time (workqueue ends the process on two)."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._forks and (layer == "tbb" or not self._under_way))
+            while self._forks or (self._under_way and layer != "tbb"):
+                self._changed.wait()
             self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._under_way -= 1
-                self._changed.notify_all()
+
+    def end(self) -> None:
+        """End a region."""
+        with self._changed:
+            self._under_way -= 1
+            self._changed.notify_all()
 
     def launch(self) -> str:
         """Start Numba's threading layer, and return its name."""
@@ -367,18 +367,15 @@ def threading_layer() -> str:
     return _regions.launch()
 
 
-@contextlib.contextmanager
-def _thread_mask(threads: int) -> Iterator[None]:
-    """Let the calling Python thread use `threads` of Numba's workers: Numba's own setting is per thread."""
-    before = numba.get_num_threads()
-    if before == threads:  # the usual case, and setting takes longer than asking
-        yield
-        return
-    numba.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def _mask_threads(threads: int) -> int:
+    """Let the calling Python thread use `threads` of Numba's workers; return how many it used before.
+
+    Numba's own setting is per thread. Its function that tells it takes two locks first, which is most of its time.
+    """
+    before = int(numba_parallel._get_num_threads())
+    if before != threads:
+        numba.set_num_threads(threads)
+    return before
 
 
 def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: int) -> None:
@@ -404,8 +401,16 @@ def run(share: Any, parallel: Any, zero: np.generic, job: np.ndarray, threads: i
         for t in range(threads):
             share(t, threads, zero, address)
         return
-    with _regions.enter(layer), _thread_mask(threads):
-        parallel(threads, zero, address)
+    # No context managers of generators here: they took longer than starting the threads.
+    _regions.begin(layer)
+    try:
+        before = _mask_threads(threads)
+        try:
+            parallel(threads, zero, address)
+        finally:
+            _mask_threads(before)
+    finally:
+        _regions.end()
 
 
 def describe() -> dict[str, str]:
