@@ -161,9 +161,11 @@ def nine_point_variation(image: torch.Tensor) -> torch.Tensor:
     from torch.nn.functional import pad
 
     x = pad(image, (1, 1, 1, 1), "replicate")
-    straight = (x[..., 1:-1, 1:] - x[..., 1:-1, :-1]).square(), (x[..., 1:, 1:-1] - x[..., :-1, 1:-1]).square()
-    slanted = (x[..., 1:, 1:] - x[..., :-1, :-1]).square(), (x[..., 1:, :-1] - x[..., :-1, 1:]).square()
-    return 2 / 3 * sum(s.sum() for s in straight) / straight[0].numel() + sum(s.mean() for s in slanted) / 6
+    right, down = x[..., 1:-1, 1:] - x[..., 1:-1, :-1], x[..., 1:, 1:-1] - x[..., :-1, 1:-1]
+    falling, rising = x[..., 1:, 1:] - x[..., :-1, :-1], x[..., 1:, :-1] - x[..., :-1, 1:]
+    straight = right.square().sum() / image.numel() + down.square().sum() / image.numel()
+    slanted = falling.square().mean() + rising.square().mean()
+    return 2 / 3 * straight + slanted / 6
 
 
 class Objective:
@@ -174,6 +176,7 @@ class Objective:
 
         self.network = network
         self.take_root = take_root
+        self.shape = (content.shape[2], content.shape[3])
         with torch.no_grad():
             self.content = network.features(content)[CONTENT_LAYER]
             features = network.features(style)
@@ -206,6 +209,12 @@ def scales(size: int) -> list[int]:
     return sides[::-1]
 
 
+def read(path: Path) -> Image.Image:
+    """Open a picture file as RGB."""
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
+
+
 def tensor(picture: Image.Image, long_side: int, *, enlarge: bool) -> torch.Tensor:
     """Resize a picture as the rival does and return it as (1, 3, H, W), from 0 to 1."""
     import torch
@@ -221,8 +230,8 @@ def objective_at(network: Network, content: Path, style: Path, long_side: int, t
     """Return the rival's objective for two files at a scale."""
     return Objective(
         network,
-        tensor(Image.open(content).convert("RGB"), long_side, enlarge=True),
-        tensor(Image.open(style).convert("RGB"), long_side, enlarge=False),
+        tensor(read(content), long_side, enlarge=True),
+        tensor(read(style), long_side, enlarge=False),
         take_root,
     )
 
@@ -234,16 +243,15 @@ def paint_with_torch(content: Path, style: Path, size: int, weights: Path, steps
 
     network = Network(weights)
     sides = scales(size)
-    image = tensor(Image.open(content).convert("RGB"), sides[0], enlarge=True)
+    image = tensor(read(content), sides[0], enlarge=True)
     previous: torch.optim.Adam | None = None
     taken = 0
     for side in sides:
         objective = objective_at(network, content, style, side)
-        shape = objective_shape(content, side)
-        image = interpolate(image, shape, mode="bicubic").clamp(0, 1).requires_grad_()
+        image = interpolate(image, objective.shape, mode="bicubic").clamp(0, 1).requires_grad_()
         optimizer = torch.optim.Adam([image], lr=LEARNING_RATE, betas=BETAS)
         if previous is not None:
-            optimizer.load_state_dict(resized_moments(previous, shape))
+            optimizer.load_state_dict(resized_moments(previous, objective.shape))
         average, left = (1 - AVERAGE) * image.detach(), AVERAGE
         for _ in range(2 * steps if side == sides[0] else steps):
             optimizer.zero_grad()
@@ -257,12 +265,6 @@ def paint_with_torch(content: Path, style: Path, size: int, weights: Path, steps
         image, previous = average / (1 - left), optimizer
     pixels = image[0].permute(1, 2, 0).clamp(0, 1).numpy()
     return np.rint(255 * pixels).astype(np.uint8), taken
-
-
-def objective_shape(content: Path, long_side: int) -> tuple[int, int]:
-    """Return height and width at a scale."""
-    width, height = Image.open(content).size
-    return round(height * long_side / max(width, height)), round(width * long_side / max(width, height))
 
 
 def resized_moments(optimizer: torch.optim.Adam, shape: tuple[int, int]) -> dict[str, Any]:
@@ -335,7 +337,7 @@ def scores(arguments: argparse.Namespace) -> Mapping[str, Mapping[str, float]]:
         objective = objective_at(network, arguments.content, arguments.style, arguments.size, take_root)
         with torch.no_grad():
             found[name] = {
-                side: objective(tensor(Image.open(picture_of(side, arguments)), arguments.size, enlarge=False)).item()
+                side: objective(tensor(read(picture_of(side, arguments)), arguments.size, enlarge=False)).item()
                 for side in (OURS, RIVAL)
             }
     return found
