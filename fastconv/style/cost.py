@@ -13,13 +13,13 @@ from fastconv.style.scales import GRID, Size
 from fastconv.style.tiles import Layout, lay_out, stride_of
 from fastconv.weights.model import KERNEL_SHAPES
 
-# Bytes in float32, fitted to the peaks (VmHWM) of fresh processes that `python -m benchmarks.memory` measures.
-FIXED = 370_000_000  # the interpreter, libraries, scratch memory, and the weights as packed for both directions
+# Bytes in float32. The arrays of a pass through the network are counted; the rest is fitted to the peaks (VmHWM) of
+# fresh processes, which `python -m benchmarks.memory` measures.
+FIXED = 455_000_000  # the interpreter, libraries, scratch memory, and the weights as packed
 PER_LOADED_PIXEL = 12  # of pictures as they are read
-PER_PIXEL = 150  # of the result: the picture, its gradient, moments and averages, what is passed between them
-PER_SEEN_PIXEL = 1250  # of a tile: two arrays of features or gradients by turns, and what ReLU and pooling leave
-PER_STYLE_PIXEL = 24  # of a style picture
-PER_SEEN_STYLE_PIXEL = 900  # of a tile of one: as above, but nothing is left for a way back
+PER_PIXEL = 102  # of the result: the picture, its gradient, moments and averages, what is passed between them
+PER_SEEN_PIXEL = 70  # of a tile: the picture within the network, and what ReLU and pooling leave for the way back
+PER_STYLE_PIXEL = 36  # of a style picture
 PER_LBFGS_PIXEL = 360
 
 FLOAT = 4  # bytes
@@ -76,7 +76,8 @@ def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | N
     seen = layout_of(size, options, tile).pixels * per_seen_pixel(options)
     # Targets are computed before there is anything of a step.
     target = max(
-        math.prod(style) * PER_STYLE_PIXEL + layout_of(style, options, tile).pixels * PER_SEEN_STYLE_PIXEL
+        math.prod(style) * PER_STYLE_PIXEL
+        + layout_of(style, options, tile).pixels * per_seen_pixel(options, way_back=False)
         for style in styles
     )
     floats = without_tiles(size, options) + max(seen, target)
@@ -93,10 +94,16 @@ def without_tiles(size: Size, options: Options) -> int:
     return FIXED + round(each * math.prod(_on_grid(size)))
 
 
-def per_seen_pixel(options: Options) -> int:
-    """Return the bytes that each pixel of a tile needs, were they float32."""
-    kept = compared_layers(options) - {LAYER_NAMES[0]}  # whose features are computed again
-    return PER_SEEN_PIXEL + round(FLOAT * features_per_pixel(kept))
+def per_seen_pixel(options: Options, *, way_back: bool = True) -> int:
+    """Return the bytes that each pixel of a tile needs, were they float32, perhaps for a gradient, too."""
+    layers = compared_layers(options)
+    first = features_per_pixel(["relu1_1"])
+    # What lies between layers is in two arrays by turns; a pooling that is one with its convolution leaves one small.
+    fused = options.pooling == "max" and "relu1_2" not in layers
+    turns = first + features_per_pixel(["pool1" if fused else "relu1_2"])
+    # What is compared is kept in a third, which has to hold relu1_1 when that is computed again.
+    kept = max(first, features_per_pixel(layers - {"relu1_1"})) if way_back else 0
+    return PER_SEEN_PIXEL + round(FLOAT * (turns + kept))
 
 
 def compared_layers(options: Options) -> set[str]:

@@ -82,11 +82,12 @@ def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: 
         return smallest if fits(smallest) else None
     if fits(0):
         return 0
-    # Layouts leave some of a tile unused, so this one fits if the smallest does.
+    # No tile has more pixels than a square with this side.
     floats = (limit - loaded * cost.PER_LOADED_PIXEL) * cost.FLOAT // np.dtype(options.dtype).itemsize
     spare = floats - cost.without_tiles(size, options)
     side = math.isqrt(max(0, spare // cost.per_seen_pixel(options))) // TILE_STEP * TILE_STEP
-    return next((tile for tile in range(side, smallest - 1, -TILE_STEP) if fits(tile)), None)
+    # Style pictures may need a smaller one; a layout may need less than its square.
+    return next((tile for tile in range(max(side, smallest), smallest - 1, -TILE_STEP) if fits(tile)), None)
 
 
 def _largest_long_side(size: Size, styles: Sequence[Size], options: Options, loaded: int, limit: int) -> int | None:
