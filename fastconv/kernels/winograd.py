@@ -41,6 +41,8 @@ from .winograd_transforms import (
 DEPTH_BLOCK = 256  # terms added up in registers, as in direct convolution
 ROW_BLOCK = 8  # row tiles of U that meet all panels of V before the next ones
 FUSED_TILES = 32  # tiles in a thread's own block, about: more would push V and M out of its cache
+HEAVY_TILES = 48  # the same where weights come from memory for each block
+HEAVY_BYTES = 16 << 20  # transformed weights of more than this do
 SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
 FRESH_BYTES = 1 << 20  # transformed weights that a thread makes and uses at a time
 MARGIN = 128  # bytes that a gate's last vectors may reach over its end, or its first ones before its beginning
@@ -454,7 +456,8 @@ def schedule(tiles: int, places: int, depth: int, rows: int, dtype: np.dtype, th
     panels = _ceil_div(tiles, columns)
     own = _ceil_div(panels, threads)
     if threads == 1 or own * threads < 1.25 * panels:
-        block = min(own, _ceil_div(FUSED_TILES, columns))
+        heavy = places * depth * rows * dtype.itemsize > HEAVY_BYTES
+        block = min(own, _ceil_div(HEAVY_TILES if heavy else FUSED_TILES, columns))
         return Schedule(True, _ceil_div(own, _ceil_div(own, block)) * columns, threads)
     return _shared(panels, places, depth, rows, dtype, threads)
 

@@ -6,7 +6,6 @@ convolutions, each followed by a ReLU, and a 2x2 pooling after each block.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -61,6 +60,15 @@ LAYER_NAMES = tuple(layer.name for layer in LAYERS)
 
 _CONVOLUTIONS = tuple(layer.weights for layer in LAYERS if layer.weights)
 
+LINE = 64
+"""Bytes of a cache line: vectors that begin with an array's rows should not lie across two."""
+
+
+def weights_for(names: Collection[str]) -> tuple[str, ...]:
+    """Return the keys of the weights that a network needs for the features of these layers."""
+    deepest = max(map(LAYER_NAMES.index, names), default=-1)
+    return tuple(layer.weights for layer in LAYERS[: deepest + 1] if layer.weights)
+
 
 class _Stage(NamedTuple):
     """What runs at once: a layer, or a convolution with the max pooling behind it."""
@@ -110,12 +118,14 @@ class _Buffers:
         self._traces.clear()
         self._features = np.empty(0, self._dtype)
         sizes = [math.prod(stage.output_shape) for stage in stages]
-        self._turns += [np.empty(max(sizes[turn::2], default=0), self._dtype) for turn in (0, 1)]
+        self._turns += [_aligned(max(sizes[turn::2], default=0), self._dtype) for turn in (0, 1)]
         if needs_gradient:
-            kept = [number for number, stage in enumerate(stages) if number and stage.name in wanted]
-            ends = list(itertools.accumulate(sizes[number] for number in kept))
-            self._places = {stages[number].name: end - sizes[number] for number, end in zip(kept, ends, strict=True)}
-            self._features = np.empty(max([sizes[0], *ends[-1:]]), self._dtype)
+            self._places, end, line = {}, 0, LINE // self._dtype.itemsize
+            for stage, size in zip(stages[1:], sizes[1:], strict=True):
+                if stage.name in wanted:
+                    self._places[stage.name] = end
+                    end += -(-size // line) * line
+            self._features = _aligned(max(sizes[0], end), self._dtype)
         self._key = key
 
     def turn(self, number: int, shape: tuple[int, ...]) -> Array:
@@ -369,6 +379,13 @@ class VGG19(Differentiable):
     def _check_present(self, layer: LayerSpec) -> None:
         if layer.weights is not None and layer.weights not in self._channels:
             raise ValueError(f"layers has no {layer.weights!r}, which is needed for the features asked for")
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """Allocate an array that begins with a cache line."""
+    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + size * dtype.itemsize].view(dtype)
 
 
 def _add(given: Array | AddGradient, features: Array | None, total: Array, name: str) -> None:

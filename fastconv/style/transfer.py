@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 import fastconv
 from fastconv import weights as vgg_weights
 from fastconv.nn.optim import Adam
-from fastconv.nn.vgg import VGG19
+from fastconv.nn.vgg import VGG19, weights_for
 from fastconv.style import cost, masks, memory
 from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
 from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
@@ -255,8 +255,9 @@ class Transfer:
         self._begin(content)
         if not isinstance(weights, vgg_weights.VGGWeights):
             weights = vgg_weights.load(weights, offline=offline, progress=log is not None, log=log)
+        needed = weights_for({**self.options.content_shares(), **self.options.style_shares()})
         self._network = VGG19(
-            weights.layers,
+            {name: weights.layers[name] for name in needed},
             dtype=self.options.dtype,
             pooling=self.options.pooling,
             padding=self.options.padding,
