@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastconv import weights as vgg_weights
 from fastconv.nn.vgg import LAYER_NAMES, LAYERS, VGG19
 from fastconv.style import OptionError, Options, Transfer, checkpoint, cost, tiles
-from fastconv.style.images import load, resize
+from fastconv.style.images import load
 from fastconv.style.objective import Objective, content_losses, style_targets
 from fastconv.style.options import SMALLEST_TILE
 from fastconv.style.scales import to_planes
@@ -253,7 +253,7 @@ def real_weights():
 @pytest.fixture(scope="module")
 def photographs(shared_data):
     names = "coffee.png", "starry_night_google.jpg"
-    return [resize(load(shared_data / "images" / name).rgb, (1024, 1024)) for name in names]
+    return [load(shared_data / "images" / name).resized((1024, 1024)).rgb for name in names]
 
 
 @pytest.mark.slow
