@@ -1,6 +1,7 @@
 """A step of style transfer against the same step in eager PyTorch: seconds, and the peak memory of a fresh process.
 
-``python -m benchmarks.style`` races at 256, 512 and 1024 px, ``--size N ...`` at others. A square picture, one style
+``python -m benchmarks.style`` races at 256, 512 and 1024 px, ``--size N ...`` at others; ``--parts`` shows instead what
+our step spends its time on. A square picture, one style
 picture, one scale, Adam, the losses of `fastconv.nn.losses` ("relative"), the weights that are found first. PyTorch's
 loop is as lean as it can be without a compiler: ReLU in place, targets computed beforehand, no gradients of weights,
 convolutions down to conv5_1 and no further. It counts with the faster of its two layouts.
@@ -11,6 +12,7 @@ This module loads neither library when it is imported, so that the memory of eac
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import statistics
@@ -18,9 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -177,6 +181,114 @@ def _compare(begun: Mapping[str, list[float]]) -> None:
             raise AssertionError(f"{name} has losses {values}, {next(iter(begun))} has {first}")
 
 
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Part:
+    """Calls of one kind in the steps that were timed."""
+
+    seconds: float = 0.0
+    calls: int = 0
+    multiply_adds: float = 0.0  # as the method does them, Winograd's a quarter
+    nbytes: float = 0.0  # of the arrays that must be read and written, each once
+
+
+class Parts:
+    """A stopwatch for the parts of a step: it takes the place of the functions that it times."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.parts: dict[str, Part] = defaultdict(Part)
+
+    def watch(self, owner: Any, name: str, label: str, work: Callable[..., tuple[float, float]]) -> None:
+        """Time calls of ``owner.name``; `work` tells the multiply-adds and bytes of one from its arguments."""
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def timed(*args: Any, **keywords: Any) -> Any:
+            if not self.on:
+                return function(*args, **keywords)
+            begin = time.perf_counter()
+            result = function(*args, **keywords)
+            part = self.parts[label]
+            part.seconds += time.perf_counter() - begin
+            part.calls += 1
+            multiply_adds, nbytes = work(*args)
+            part.multiply_adds += multiply_adds
+            part.nbytes += nbytes
+            return result
+
+        setattr(owner, name, timed)
+
+
+def _convolution_work(convolution: Any, x: Any, second: Any, third: Any, **_: Any) -> tuple[float, float]:
+    """Work of a :class:`FrozenConvolution` in either direction: (x, out, trace) or (gradient, gate, out)."""
+    arrays = [array for array in (x, second, third) if array is not None]
+    k, c = convolution.weight_shape[:2]
+    full = max(array.shape[2] * array.shape[3] for array in arrays)
+    direct = 9.0 * k * c * full
+    return (direct if c == 3 else direct / 4), sum(array.nbytes for array in arrays)
+
+
+def _gram_work(features: Any, *_: Any) -> tuple[float, float]:
+    c, positions = features.shape
+    return c * (c + 1) / 2 * positions, features.nbytes
+
+
+def _gram_gradient_work(features: Any, *_: Any) -> tuple[float, float]:
+    c, positions = features.shape
+    return float(c) * c * positions, 3 * features.nbytes
+
+
+def watched() -> Parts:
+    """Put the stopwatch in: from now on, steps of ours are timed by parts."""
+    from fastconv.kernels import gram
+    from fastconv.nn import losses, optim
+    from fastconv.nn.frozen import FrozenConvolution
+
+    parts = Parts()
+    parts.watch(FrozenConvolution, "forward", "convolution, ReLU, pooling: forward", _convolution_work)
+    parts.watch(FrozenConvolution, "input_grad", "convolution, ReLU, pooling: backward", _convolution_work)
+    parts.watch(gram, "gram", "Gram matrices", _gram_work)
+    parts.watch(gram, "add_gram_gradient", "gradient of Gram matrices", _gram_gradient_work)
+    parts.watch(losses.ContentLoss, "forward", "content loss", lambda loss, x: (0.0, 2.0 * x.nbytes))
+    parts.watch(losses.ContentLoss, "backward", "content gradient", lambda loss, x, total: (0.0, 4.0 * x.nbytes))
+    parts.watch(optim.Adam, "step", "Adam", lambda adam, gradient: (0.0, 7.0 * gradient.nbytes))
+    return parts
+
+
+def show_parts(size: int, weights: Path, rounds: int, threads: int) -> None:
+    """Time the parts of our step; print a table with the limits of arithmetic and of memory beside each."""
+    from fastconv.kernels import jit
+
+    from .peak import multiply_adds
+
+    parts = watched()
+    run = losses(OURS, size, weights, ENDLESS, threads)
+    for _ in range(WARM):
+        next(run)
+    parts.on = True
+    steps = sum(_timed(run) for _ in range(rounds))
+    flops = 40_000_000_000
+    call = multiply_adds(flops, np.dtype(np.float32))
+    call()
+    begin = time.perf_counter()
+    call()
+    per_second = flops / 2 / (time.perf_counter() - begin)
+    print(f"  {size} px, {jit.get_num_threads()} threads, {2e-9 * per_second:.0f} GFLOP/s at most; ms a step:")
+    print(f"  {'':40} {'ms':>8} {'share':>6} {'calls':>6} {'arithmetic':>11} {'MB moved':>9}")
+    rest = steps
+    for label, part in sorted(parts.parts.items(), key=lambda item: -item[1].seconds):
+        rest -= part.seconds
+        print(
+            f"  {label:40} {part.seconds / rounds * 1e3:8.1f} {part.seconds / steps:6.1%} {part.calls / rounds:6.0f} "
+            f"{part.multiply_adds / per_second / rounds * 1e3:11.1f} {part.nbytes / rounds / 1e6:9.0f}"
+        )
+    print(f"  {'everything else':40} {rest / rounds * 1e3:8.1f} {rest / steps:6.1%}")
+    print(f"  {'a step':40} {steps / rounds * 1e3:8.1f}", flush=True)
+
+
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +372,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-peers", action="store_true", help="run fastconv alone")
     parser.add_argument("--no-memory", action="store_true", help="measure time only")
     parser.add_argument("--no-time", action="store_true", help="measure memory only")
+    parser.add_argument("--parts", action="store_true", help="time the parts of our step, and nothing else")
     parser.add_argument("--cold", action="store_true", help="also measure memory with nothing compiled beforehand")
     parser.add_argument("--alone", choices=(OURS, *RIVALS), help=argparse.SUPPRESS)
     return parser
@@ -283,6 +396,9 @@ def main() -> int:
     peers = [] if arguments.no_peers else [name for name in RIVALS if not contestants.missing(name)]
     passed = []
     for size in arguments.size:
+        if arguments.parts:
+            show_parts(size, weights, arguments.rounds, arguments.threads)
+            continue
         if not arguments.no_time:
             passed.append(show_times([OURS, *peers], size, weights, arguments))
         if not arguments.no_memory:

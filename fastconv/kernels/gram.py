@@ -105,8 +105,9 @@ def _pack_panel(zero, job, channel, position, count, to):
     width = lanes(zero)
     columns = columns_of_tile(zero)
     line = job.positions * item
-    for p in range(0, count, width):
-        for part in range(0, columns, width):
+    # Along few rows at a time: rows of many a picture fall on the same cache set.
+    for part in range(0, columns, width):
+        for p in range(0, count, width):
             source = job.features + (channel + part) * line + (position + p) * item
             here = to + (p * columns + part) * item
             if channel + part + width <= job.channels and p + width <= count:
@@ -304,7 +305,7 @@ def gram_gradient_share(t, threads, zero, address):
                         rows = min(height, job.channels - row)
                         a = job.slope + (row * job.channels + depth * rows) * item
                         total = job.total + row * line + position * item
-                        for i in range(height, min(2 * height, job.channels - row)):
+                        for i in range(rows):
                             prefetch_to_write(total + i * line)
                         if position + columns <= job.positions:
                             product(zero, rows, a, b, columns, length, total, job.positions, 0, 0, 0)

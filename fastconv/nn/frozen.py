@@ -48,6 +48,11 @@ class FrozenConvolution:
         self._bias = bias.copy()
         self._transformed = None if numba.config.DISABLE_JIT else winograd.transform_weights(weight, TILE)
 
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(K, C, 3, 3)."""
+        return self._filters, self._channels, 3, 3
+
     def forward(self, x: Array, out: Array, trace: Trace | None = None, *, pooled: bool = False) -> None:
         """Write the rectified convolution of `x`, or the maxima of its 2x2 windows.
 
