@@ -109,6 +109,15 @@ def test_fewer_positions_than_channels_and_dead_channels_give_finite_gradients(r
     assert loss.forward(f - 1e-2 * gradient / np.abs(gradient).max()) < value
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_has_blown_up_has_a_loss_that_is_not_a_number(rng, wrong):
+    loss, f = WassersteinLoss(feature_moments(features_like(rng))), features_like(rng)
+    f[0, 1, 2, 3] = wrong
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(loss.forward(f))
+        assert np.isnan(gradient_of(loss, f)).all()
+
+
 def test_float32_agrees_with_float64(rng):
     target, f = features_like(rng, (1, 8, 40, 30)), features_like(rng, (1, 8, 40, 30))
     found = {}

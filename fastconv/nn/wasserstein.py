@@ -100,18 +100,18 @@ class WassersteinLoss(Differentiable):
         self._scale = weight / (channels * UNIT**2)
         covariance = _covariance(target)
         self._variance = float(np.trace(covariance))
-        with _one_blas_thread():
-            values, vectors = _eigen(covariance)
-            quarter = vectors * values**0.25
-            self._root = quarter @ quarter.T
+        values, vectors = _eigen(covariance)
+        quarter = vectors * values**0.25
+        self._root = quarter @ quarter.T
 
     def compare(self, moments: Moments) -> tuple[float, Moments]:
-        """Return the loss of a picture with those moments, and its gradient with respect to each of them."""
-        with _one_blas_thread():
-            return self._compare(moments)
+        """Return the loss of a picture with those moments, and its gradient with respect to each of them.
 
-    def _compare(self, moments: Moments) -> tuple[float, Moments]:
+        Both are NaN if a moment is not finite: then there are no eigenvalues.
+        """
         covariance = _covariance(moments)
+        if not np.isfinite(covariance).all():
+            return np.nan, Moments(*(np.full_like(array, np.nan) for array in moments))
         mean_difference = moments.mean.astype(np.float64) - self.target.mean
         values, vectors = _eigen(self._root @ covariance @ self._root)
         distance = (
@@ -151,11 +151,12 @@ def _eigen(matrix: Array) -> tuple[Array, Array]:
     return np.maximum(values, 1e-12 * values[-1]), vectors
 
 
-def _one_blas_thread() -> AbstractContextManager[Any]:
-    """Keep NumPy's linear algebra to the calling thread, if threadpoolctl is installed.
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep NumPy's linear algebra to the threads that call it, if threadpoolctl is installed.
 
-    Two threads find eigenvalues no faster than one, and spin while they wait for each other: for twice the CPU time
-    where nothing else runs, and without end where something does.
+    BLAS with two threads finds eigenvalues no faster than with one, and they spin while they wait for each other:
+    twice the CPU time where nothing else runs, and without end where something does. This holds for the whole
+    process, so contexts must not overlap.
     """
     controller = _blas_controller()
     return nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")

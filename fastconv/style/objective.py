@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+import fastconv
 from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
 from fastconv.nn.vgg import VGG19
-from fastconv.nn.wasserstein import WassersteinLoss
+from fastconv.nn.wasserstein import WassersteinLoss, one_blas_thread
 from fastconv.style.masks import at_layer
 from fastconv.style.options import Options
 from fastconv.style.scales import Size
@@ -103,7 +106,7 @@ class Objective:
     def _compare_features(self, image: Array, gradient: Array) -> tuple[float, float]:
         """Return the losses of content and style, and add their gradient to `gradient`."""
         content = sum(self._look(image, tile) for tile in self._tiles)
-        style = sum(term.compare(image.dtype) for term in self._style)
+        style = self._compare_textures(image.dtype)
         *others, last = self._tiles
         for tile in (last, *others):
             if tile is not last:
@@ -112,6 +115,13 @@ class Objective:
             part = self._network.backward({layer: partial(self._add_gradient, tile, layer) for layer in self._layers})
             tile.seen.of(gradient)[...] += part
         return content, style
+
+    def _compare_textures(self, dtype: np.dtype[Any]) -> float:
+        """Return the style loss, of several layers at a time: eigenvalues keep one thread busy each."""
+        with one_blas_thread(), ThreadPoolExecutor(fastconv.get_num_threads()) as pool:
+            # The deepest first, since they take longest; in this thread's context, which says what overflow does.
+            jobs = [pool.submit(copy_context().run, term.compare, dtype) for term in reversed(self._style)]
+            return sum(job.result() for job in jobs)
 
     def _look(self, image: Array, tile: Tile) -> float:
         """Take note of what a tile owns of the texture, and return what it has of the content loss."""
