@@ -215,9 +215,9 @@ class _Phase(NamedTuple):
     columns: int
 
 
-def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: int) -> None:
+def _run(plan: _Plan, x: Array, packed: Array, bias: Array | None, relu: bool, out: int, copy: int = 0) -> None:
     if isinstance(plan, direct.Plan):
-        direct.gather(plan, x, packed, bias, relu, out)
+        direct.gather(plan, x, packed, bias, relu, out, copy)
     elif isinstance(plan, depthwise_3x3.Plan):
         depthwise_3x3.convolve(plan, x, packed, bias, relu, out)
     elif plan is not None:
@@ -231,11 +231,17 @@ def _interleave(phases: list[_Phase], grad: Array, packing: Packing, stride: tup
     for phase in phases:
         places.append(size)
         size += n * channels * phase.rows * phase.columns * out.itemsize + jit.vector_bytes()
-    with scratch.borrow(size) as memory:
+    # All phases read the same copy of the gradient.
+    copying = next((p.plan for p in phases if isinstance(p.plan, direct.Plan) and p.plan.copy), None)
+    with scratch.borrow(size + (copying.copy_bytes if copying else 0)) as memory:
+        copy = 0
+        if copying:
+            copy = memory + size
+            direct.copy_input(copying, grad, copy)
         table = np.zeros((len(phases), layout.PHASE_FIELDS), np.intp)
         for phase, packed, place, entry in zip(phases, packing, places, table, strict=True):
             if phase.plan is not None:
-                _run(phase.plan, grad, packed, None, False, memory + place)
+                _run(phase.plan, grad, packed, None, False, memory + place, copy)
                 entry[:] = memory + place, phase.rows, phase.columns
         job = layout.InterleaveJob(jit.address_of(table), n * channels, height, width, *stride, jit.address_of(out))
         threads = jit.get_num_threads() if out.size > direct.SERIAL_PRODUCTS // 4 else 1
@@ -255,7 +261,8 @@ def _forward_plan(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> _Plan:
         return depthwise_3x3.plan(shape, out, (g.padding[0], g.padding[2]), g.stride[0], threads)
     if g.is_depthwise:
         return depthwise.plan(shape, dtype, taps, grid, threads)
-    return direct.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, threads)
+    copy = direct.useful_copy(taps, shape, grid, dtype)
+    return direct.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, threads, copy)
 
 
 def _slide_back(g: ConvGeometry, threads: int) -> depthwise_3x3.Plan | None:
@@ -271,15 +278,22 @@ def _input_grad_phases(g: ConvGeometry, dtype: np.dtype[Any], threads: int) -> l
     (sh, sw), shape = g.stride, (g.n, g.k, *grad)
     if _slides(g):
         return [_Phase(_slide_back(g, threads), height, width)]
+    all_taps = _input_grad_taps(g)
+    largest = direct.Grid(-(-height // sh), -(-width // sw), 1, 1)
+    reach = direct.Taps.joined(all_taps.values())
+    copy = None if g.is_depthwise else direct.useful_copy(reach, shape, largest, dtype)
     phases = []
-    for (y, x), taps in _input_grad_taps(g).items():
+    for (y, x), taps in all_taps.items():
         rows, columns = len(range(y, height, sh)), len(range(x, width, sw))
         grid = direct.Grid(rows, columns, 1, 1)
+        if copy and rows * columns and sh * sw > 1:  # compute what is between the rows, too: then all of it is one row
+            columns = copy.phase_width
+            grid = direct.Grid(1, rows * columns, 1, 1)
         plan: _Plan = None
         if taps.depth and g.is_depthwise:
             plan = depthwise.plan(shape, dtype, taps, grid, threads)
         elif taps.depth:
-            plan = direct.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, threads)
+            plan = direct.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, threads, copy)
         phases.append(_Phase(plan, rows, columns))
     return phases
 

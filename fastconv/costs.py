@@ -117,12 +117,8 @@ def _panels(columns: float, dtype: np.dtype[Any]) -> int:
 
 def _step(rows: int) -> float:
     """Return the cycles that one term of the sums costs for all rows of a panel."""
-    per_row = tile_vectors() / 2
-    whole, left = divmod(rows, tile_rows())
-    cycles = whole * tile_rows() * per_row
-    if left:
-        cycles += max(left * per_row, FEWEST_CYCLES)
-    return cycles / PRODUCT_EFFICIENCY
+    tiles = -(-rows // tile_rows())
+    return max(rows * tile_vectors() / 2, tiles * FEWEST_CYCLES) / PRODUCT_EFFICIENCY
 
 
 def _slower(cycles: float, nbytes: float) -> float:

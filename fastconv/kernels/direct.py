@@ -16,6 +16,7 @@ would lose two digits at the depths of VGG-19.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ import numpy as np
 from numba import prange
 
 from . import jit, layout, scratch
-from .microkernel import columns_of_tile, product, rows_of_tile, tile_columns, tile_rows
+from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
 from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
 DEPTH_BLOCK = 256
@@ -31,6 +32,7 @@ B_BLOCK_BYTES = 256 << 10  # half a small L2 cache
 A_BLOCK_BYTES = 128 << 10
 SHORT_DEPTH = 64  # sums of so few terms are over soon: it is writing that takes time, and so is done in
 LONG_ROWS = 32  # panels at a stretch in each plane of the output
+FEW_TILES = 2  # a panel that is read so few times need not be gathered, if it can do without
 COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
@@ -44,7 +46,8 @@ class GatherJob(NamedTuple):
     x_group: int
     height: int
     width: int
-    # four rows of `depth` integers: plane, row and column of each tap, and all three as one offset; and their extremes
+    # five rows of `depth` integers: plane, row and column of a tap, all three as one offset, its place in a panel;
+    # and the extremes of rows and columns
     taps: int
     depth: int
     row_min: int
@@ -82,43 +85,55 @@ class GatherJob(NamedTuple):
 
 GATHER_JOB = jit.record_type(GatherJob)
 
-# A panel's table of intp: how many runs, address of the output if it is contiguous else 0, the runs, places in out.
-_RUNS, _PLACE, _HEAD = 0, 1, 2
+# A panel's table of intp: how many runs, address of the output if it is contiguous else 0, address of the input if no
+# tap takes the one run out of the picture else 0, the runs, places in out.
+_RUNS, _PLACE, _SOURCE, _HEAD = 0, 1, 2, 3
 _RUN_FIELDS = 4  # input row, input column, offset of the image, length
 
 
 @jit.inline
-def _describe_panel(zero, job, group, position, table):
-    """Write the table of a panel: which runs of input pixels its positions are, and where its results go."""
+def _row_tiles(rows):
+    """Return into how many tiles to cut `rows` rows; as even ones as can be, since low ones are slow."""
+    return (rows + rows_of_tile() - 1) // rows_of_tile()
+
+
+@jit.inline
+def _describe_panel(zero, job, group, image, y, x, table):
+    """Write the table of the panel that begins at row `y` and column `x` of an image; return where the next one does.
+
+    That is, which runs of input pixels its positions are, and where its results go.
+    """
     word = 8
     columns = columns_of_tile(zero)
     item = item_bytes(zero)
     places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
-    grid = job.grid_h * job.grid_w
-    total = job.images * grid
-    left_in_image = grid - position % grid
-    contiguous = left_in_image >= columns
-    place = job.out + (position // grid * job.out_image + group * job.out_group + position % grid) * item
+    place = job.out + (image * job.out_image + group * job.out_group + y * job.grid_w + x) * item
+    contiguous = (job.grid_h - y) * job.grid_w - x >= columns
+    poke(table + _PLACE * word, place if contiguous else 0)
     runs = 0
     done = 0
     while done < columns:
         run = table + (_HEAD + _RUN_FIELDS * runs) * word
-        at = position + done
-        if at < total:
-            image = at // grid
-            y = (at - image * grid) // job.grid_w
-            x = at - image * grid - y * job.grid_w
-            length = min(job.grid_w - x, columns - done)
+        length = columns - done
+        if image < job.images:
+            length = min(job.grid_w - x, length)
             start = image * job.x_image + y * job.stride_y * job.width + x
             poke(run, job.x + (group * job.x_group + start) * item if job.copied != 0 else y * job.stride_y)
             poke(run + word, x * job.stride_x)
             poke(run + 2 * word, image * job.x_image)
             if not contiguous:
-                place = job.out + (image * job.out_image + group * job.out_group + at - image * grid) * item
                 for n in range(length):
                     poke(places + (done + n) * word, place + n * item)
+            place += length * item
+            x += length
+            if x == job.grid_w:
+                x = 0
+                y += 1
+                if y == job.grid_h:
+                    y = 0
+                    image += 1
+                    place = job.out + (image * job.out_image + group * job.out_group) * item
         else:
-            length = columns - done
             poke(run, job.x if job.copied != 0 else -(1 << 40))  # anything will do; a row outside: zeros
             poke(run + word, 0)
             poke(run + 2 * word, 0)
@@ -128,7 +143,21 @@ def _describe_panel(zero, job, group, position, table):
         done += length
         runs += 1
     poke(table + _RUNS * word, runs)
-    poke(table + _PLACE * word, place if contiguous else 0)
+    poke(table + _SOURCE * word, _source(zero, job, group, table + _HEAD * word) if runs == 1 else 0)
+    return image, y, x
+
+
+@jit.inline
+def _source(zero, job, group, run):
+    """Return the address of a panel's only run, for taps' offsets to be added, or 0 if some tap leaves the input."""
+    word = 8
+    item = item_bytes(zero)
+    y, x = peek(0, run), peek(0, run + word)
+    if job.copied != 0:
+        return y
+    inside = y + job.row_min >= 0 and y + job.row_max < job.height
+    inside = inside and x + job.column_min >= 0 and x + columns_of_tile(zero) - 1 + job.column_max < job.width
+    return job.x + (group * job.x_group + peek(0, run + 2 * word) + y * job.width + x) * item if inside else 0
 
 
 @jit.inline
@@ -213,19 +242,15 @@ def _pack_panel(zero, job, group, table, begin, end, panel):
     columns = columns_of_tile(zero)
     runs = peek(0, table + _RUNS * word)
     run = table + _HEAD * word
+    source = peek(0, table + _SOURCE * word)
+    if source != 0:
+        _pack_inside(zero, job, source, begin, end, panel)
+        return
     if job.copied != 0:
-        if runs == 1:
-            _pack_inside(zero, job, peek(0, run), begin, end, panel)
-        else:
-            _pack_runs(zero, job, run, runs, begin, end, panel)
+        _pack_runs(zero, job, run, runs, begin, end, panel)
         return
     y, x = peek(0, run), peek(0, run + word)
     x0 = job.x + (group * job.x_group + peek(0, run + 2 * word)) * item
-    inside = y + job.row_min >= 0 and y + job.row_max < job.height
-    inside = inside and x + job.column_min >= 0 and x + columns - 1 + job.column_max < job.width
-    if runs == 1 and inside:
-        _pack_inside(zero, job, x0 + (y * job.width + x) * item, begin, end, panel)
-        return
     rows = job.taps + job.depth * word
     columns_of_taps = rows + job.depth * word
     if runs == 1:
@@ -291,20 +316,23 @@ def _tile_to_places(zero, rows, places, shift, pitch, tile):
 
 
 @jit.inline
-def _multiply_panel(zero, job, group, table, tile_begin, tile_end, begin, end, panel, tile):
-    """Multiply some row tiles of the weights with one panel, for taps `begin` to `end` - 1."""
+def _multiply_panel(zero, job, group, table, tile_begin, tile_end, begin, end, panel, offsets, tile):
+    """Multiply some row tiles of the weights with one panel, for taps `begin` to `end` - 1.
+
+    The panel's row of each tap lies at an offset from `panel`.
+    """
     word = 8
     item = item_bytes(zero)
-    height = rows_of_tile()
     columns = columns_of_tile(zero)
+    tiles = _row_tiles(job.rows)
     place = peek(0, table + _PLACE * word)
     places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
     a = job.a + (group * job.a_group + begin * job.rows) * item
     first = 1 if begin == 0 else 0
     relu = job.relu if end == job.depth else 0
     for i in range(tile_begin, tile_end):
-        row = i * height
-        rows = min(height, job.rows - row)
+        row = job.rows * i // tiles
+        rows = job.rows * (i + 1) // tiles - row
         shift = row * job.out_row * item
         bias = 0
         if job.bias != 0:
@@ -316,9 +344,8 @@ def _multiply_panel(zero, job, group, table, tile_begin, tile_end, begin, end, p
             pitch = columns
             if first == 0:
                 _tile_from_places(zero, rows, places, shift, job.out_row, tile)
-        product(
-            zero, rows, a + row * (end - begin) * item, panel, columns, end - begin, c, pitch, first, bias, relu
-        )  # fmt: skip
+        a_tile = a + row * (end - begin) * item
+        scattered_product(zero, rows, a_tile, panel, offsets, end - begin, c, pitch, first, bias, relu)
         if place == 0:
             _tile_to_places(zero, rows, places, shift, job.out_row, tile)
 
@@ -329,39 +356,49 @@ def gather_share(t, threads, zero, address):
     word = 8
     job = record(GATHER_JOB, address)
     item = item_bytes(zero)
-    height = rows_of_tile()
     columns = columns_of_tile(zero)
-    panels = (job.images * job.grid_h * job.grid_w + columns - 1) // columns
-    tiles = (job.rows + height - 1) // height
+    grid = job.grid_h * job.grid_w
+    panels = (job.images * grid + columns - 1) // columns
+    tiles = _row_tiles(job.rows)
     row_part = t % job.row_parts
     tile_begin = tiles * row_part // job.row_parts
     tile_end = tiles * (row_part + 1) // job.row_parts
+    few = tile_end - tile_begin <= FEW_TILES
     column_parts = threads // job.row_parts
     unit = job.groups * panels * (t // job.row_parts) // column_parts
     unit_end = job.groups * panels * (t // job.row_parts + 1) // column_parts
 
     tile = job.scratch + t * job.scratch_bytes
-    tables = tile + height * columns * item
+    tables = tile + rows_of_tile() * columns * item
     table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * word
     block = tables + job.panel_block * table_bytes
     while unit < unit_end:
         group = unit // panels
         panel = unit - group * panels
         count = min(job.panel_block, unit_end - unit, panels - panel)
+        position = panel * columns
+        image = position // grid
+        y = (position - image * grid) // job.grid_w
+        x = position - image * grid - y * job.grid_w
         for j in range(count):
-            _describe_panel(zero, job, group, (panel + j) * columns, tables + j * table_bytes)
+            image, y, x = _describe_panel(zero, job, group, image, y, x, tables + j * table_bytes)
         begin = 0
         end = -1
         while end < job.depth:
             end = min(begin + job.depth_block, job.depth)
             panel_bytes = (end - begin) * columns * item
             for j in range(count):
-                _pack_panel(zero, job, group, tables + j * table_bytes, begin, end, block + j * panel_bytes)
+                table = tables + j * table_bytes
+                if peek(0, table + _SOURCE * word) == 0 or not few:
+                    _pack_panel(zero, job, group, table, begin, end, block + j * panel_bytes)
             for i in range(tile_begin, tile_end, job.tile_block):
                 i_end = min(i + job.tile_block, tile_end)
                 for j in range(count):
                     table = tables + j * table_bytes
-                    _multiply_panel(zero, job, group, table, i, i_end, begin, end, block + j * panel_bytes, tile)
+                    at, offsets = block + j * panel_bytes, job.taps + 4 * job.depth * word
+                    if few and peek(0, table + _SOURCE * word) != 0:
+                        at, offsets = peek(0, table + _SOURCE * word), job.taps + (3 * job.depth + begin) * word
+                    _multiply_panel(zero, job, group, table, i, i_end, begin, end, at, offsets, tile)
             begin = end
         unit += count
 
@@ -398,12 +435,12 @@ def pack_share(t, threads, zero, address):
     """Pack some row tiles of weights: (group, depth block, tile, tap, row), contiguous."""
     job = record(PACK_JOB, address)
     item = item_bytes(zero)
-    height = rows_of_tile()
-    tiles = (job.rows + height - 1) // height
+    tiles = _row_tiles(job.rows)
     for unit in range(job.groups * tiles * t // threads, job.groups * tiles * (t + 1) // threads):
         group = unit // tiles
-        row = (unit - group * tiles) * height
-        rows = min(height, job.rows - row)
+        tile = unit - group * tiles
+        row = job.rows * tile // tiles
+        rows = job.rows * (tile + 1) // tiles - row
         source = job.source + (group * job.source_group + row * job.source_row) * item
         out = job.out + group * job.rows * job.depth * item
         for begin in range(0, job.depth, job.depth_block):
@@ -446,6 +483,12 @@ class Taps:
     def depth(self) -> int:
         """Number of taps."""
         return len(self.plane)
+
+    @staticmethod
+    def joined(parts: Collection[Taps]) -> Taps:
+        """Return all taps of several products."""
+        fields = ("weight_offsets", "plane", "row", "column")
+        return Taps(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
     @staticmethod
     def of(
@@ -565,7 +608,7 @@ class Plan:
 
 def plan(
     x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, rows: int, groups: int, grid: Grid,
-    max_threads: int,
+    max_threads: int, copy: layout.PadJob | None,
 ) -> Plan | None:  # fmt: skip
     """Plan one implicit matrix product.
 
@@ -580,6 +623,8 @@ def plan(
     groups : int
     grid : Grid
     max_threads : int
+    copy : PadJob or None
+        The copy of the input to read instead, which may be larger than these taps need; see :func:`useful_copy`.
 
     Returns
     -------
@@ -606,37 +651,37 @@ def plan(
     table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
     each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
     each = (_ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
-    copy = copy_of(taps, x_shape, grid) if _reads_better_copied(taps, x_shape, grid, columns) else None
     if copy is None:
         input_plane, pitch, strides = height * width, width, (grid.stride_y, grid.stride_x)
-        copy_bytes, table = 0, _tap_table(taps, input_plane, width)
+        offsets = taps.plane * input_plane
+        copy_bytes, table = 0, [offsets, taps.row, taps.column, offsets + taps.row * pitch + taps.column]
     else:
         height, pitch = copy.out_height, copy.phases * copy.phase_width
         input_plane, strides = height * pitch, (grid.stride_y // copy.row_step, 1)
-        copy_bytes = (images * channels * input_plane + columns) * dtype.itemsize  # vectors may reach past the end
-        table = np.stack([taps.plane, taps.row, taps.column, offsets_in_copy(taps, copy)])
+        # Panels may reach past the end.
+        copy_bytes = (images * channels * input_plane + pitch + columns) * dtype.itemsize
+        table = [taps.plane, taps.row, taps.column, offsets_in_copy(taps, copy)]
     extremes = _extremes(taps)
+    places = np.stack([*table, np.arange(taps.depth, dtype=np.intp) * columns])
     job = GatherJob(
         0, channels * input_plane, channels // groups * input_plane, height, pitch,
-        table.ctypes.data, taps.depth, *extremes,
+        places.ctypes.data, taps.depth, *extremes,
         images, grid.height, grid.width, *strides, int(copy is not None),
         0, rows * taps.depth, rows, groups, 0, 0,
         0, groups * rows * out_plane, rows * out_plane, out_plane,
         depth_block, panel_block, tile_block, row_parts, 0, each,
     )  # fmt: skip
-    return Plan(jit.record_of(job), threads, threads * each, table, copy, copy_bytes)
+    return Plan(jit.record_of(job), threads, threads * each, places, copy, copy_bytes)
 
 
-def _reads_better_copied(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, columns: int) -> bool:
-    """Return whether the product had better read a padded copy of its input than the input."""
-    if not taps.depth:
-        return False
-    if grid.stride_y * grid.stride_x > 1:
-        return True
+def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtype: np.dtype) -> layout.PadJob | None:
+    """Return the padded copy of its input that a product had better read, or None if it had better read the input."""
     height, width = x_shape[2:]
     row_min, row_max, column_min, column_max = _extremes(taps)
     inside = row_min >= 0 and column_min >= 0 and row_max + grid.height <= height and column_max + grid.width <= width
-    return grid.width < COPY_BELOW * columns and not (grid.height == 1 and inside)
+    narrow = grid.width < COPY_BELOW * tile_columns(dtype) and not (grid.height == 1 and inside)
+    useful = taps.depth and (narrow or grid.stride_y * grid.stride_x > 1)
+    return copy_of(taps, x_shape, grid) if useful else None
 
 
 def copy_of(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid) -> layout.PadJob:
@@ -658,7 +703,9 @@ _X, _A, _BIAS, _RELU, _OUT, _SCRATCH = (
 )
 
 
-def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
+def gather(
+    plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
+) -> None:
     """Compute a planned product.
 
     Parameters
@@ -670,30 +717,34 @@ def gather(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | Non
     relu : bool
     out : int
         Address of (N, groups * rows, grid.height, grid.width) elements.
+    copy : int
+        Address of the plan's copy of the input if :func:`copy_input` has made it; else it is made here.
     """
     job = plan.job.copy()
-    job[_X] = jit.address_of(x)
     job[_A] = jit.address_of(packed)
     if bias is not None:
         job[_BIAS] = jit.address_of(bias)
     job[_RELU] = relu
     job[_OUT] = out
-    with scratch.borrow(plan.scratch_bytes + plan.copy_bytes) as memory:
+    with scratch.borrow(plan.scratch_bytes + (0 if copy else plan.copy_bytes)) as memory:
         job[_SCRATCH] = memory
-        if plan.copy is not None:
-            copy = memory + plan.scratch_bytes
-            pad_job = plan.copy._replace(source=jit.address_of(x), out=copy)
-            layout.pad(pad_job, ZEROS[x.dtype], plan.threads)
+        if plan.copy is None:
+            job[_X] = jit.address_of(x)
+        elif copy:
             job[_X] = copy
+        else:
+            job[_X] = memory + plan.scratch_bytes
+            copy_input(plan, x, memory + plan.scratch_bytes)
         jit.run(gather_share, gather_parallel, ZEROS[x.dtype], job, plan.threads)
 
 
+def copy_input(plan: Plan, x: np.ndarray, to: int) -> None:
+    """Make the plan's copy of the input at an address, `plan.copy_bytes` bytes."""
+    assert plan.copy is not None
+    layout.pad(plan.copy._replace(source=jit.address_of(x), out=to), ZEROS[x.dtype], plan.threads)
+
+
 ZEROS = {np.dtype(kind): kind(0) for kind in (np.float32, np.float64)}
-
-
-def _tap_table(taps: Taps, plane: int, pitch: int) -> np.ndarray:
-    offsets = taps.plane * plane
-    return np.stack([offsets, taps.row, taps.column, offsets + taps.row * pitch + taps.column])
 
 
 def offsets_in_copy(taps: Taps, copy: layout.PadJob) -> np.ndarray:

@@ -135,6 +135,17 @@ def _phase_row(zero, entry, plane, y):
     return phase + (plane * rows + y) * columns * item_bytes(zero) if phase != 0 else 0
 
 
+@jit.inline
+def _interleave_rest(zero, job, entry, plane, row_number, x, to):
+    """Write a row from column `x` on, element by element."""
+    item = item_bytes(zero)
+    for phase in range(job.step_x):
+        row = _phase_row(zero, entry + phase * PHASE_FIELDS * 8, plane, row_number)
+        begin = (x - phase + job.step_x - 1) // job.step_x
+        for j in range(begin, (job.width - phase + job.step_x - 1) // job.step_x):
+            poke(to + (j * job.step_x + phase) * item, peek(zero, row + j * item) if row != 0 else zero)
+
+
 @jit.share
 def interleave_share(t, threads, zero, address):
     """Put some planes together; vectors may reach into the row below, which is written later."""
@@ -145,28 +156,34 @@ def interleave_share(t, threads, zero, address):
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         to = job.out + plane * job.height * job.width * item
         end = to + job.height * job.width * item
-        for y in range(job.height):
-            entry = job.table + y % job.step_y * job.step_x * fields
-            first = _phase_row(zero, entry, plane, y // job.step_y)
+        y, phase_y, row_number = 0, 0, 0
+        while y < job.height:
+            entry = job.table + phase_y * job.step_x * fields
+            first = _phase_row(zero, entry, plane, row_number)
             x = 0
             if job.step_x == 1:
                 while x < job.width and to + (x + size) * item <= end:
                     store(to + x * item, _phase_vector(zero, first, x))
                     x += size
             elif job.step_x == 2:
-                second = _phase_row(zero, entry + fields, plane, y // job.step_y)
-                while x < job.width and to + (x + 2 * size) * item <= end:
-                    j = x // 2
-                    low, high = interleaved(_phase_vector(zero, first, j), _phase_vector(zero, second, j))
-                    store(to + x * item, low)
-                    store(to + (x + size) * item, high)
+                second = _phase_row(zero, entry + fields, plane, row_number)
+                at = to
+                while x < job.width and at + 2 * size * item <= end:
+                    low, high = interleaved(_phase_vector(zero, first, 0), _phase_vector(zero, second, 0))
+                    store(at, low)
+                    store(at + size * item, high)
+                    first += size * item if first != 0 else 0
+                    second += size * item if second != 0 else 0
+                    at += 2 * size * item
                     x += 2 * size
-            for phase in range(job.step_x):
-                row = _phase_row(zero, entry + phase * fields, plane, y // job.step_y)
-                for j in range((x + job.step_x - 1) // job.step_x, (job.width - phase + job.step_x - 1) // job.step_x):
-                    value = peek(zero, row + j * item) if row != 0 else zero
-                    poke(to + (j * job.step_x + phase) * item, value)
+            if x < job.width:
+                _interleave_rest(zero, job, entry, plane, row_number, x, to)
             to += job.width * item
+            y += 1
+            phase_y += 1
+            if phase_y == job.step_y:
+                phase_y = 0
+                row_number += 1
 
 
 @jit.parallel

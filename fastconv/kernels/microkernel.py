@@ -160,6 +160,26 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
 
 
 @intrinsic(prefer_literal=True)
+def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, offsets: Any, depth: Any, c: Any,
+                       pitch: Any, first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
+    """Emit :func:`scattered_product` for a literal number of rows."""
+    count = rows.literal_value
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, _, a, b, offsets, depth, c, pitch, first, bias, relu = args
+        tile = _Tile(builder, zero, count)
+        with _plain_loop(builder, depth) as p:
+            row_a = builder.add(a, tile.times(p, count * tile.item))
+            offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
+            row_b = builder.add(b, tile.times(offset, tile.item))
+            tile.step([tile.plus(row_a, i * tile.item) for i in range(count)], row_b)
+        tile.finish(c, pitch, first, bias, relu)
+        return context.get_dummy_value()
+
+    return types.void(zero, rows, *[types.intp] * 9), codegen
+
+
+@intrinsic(prefer_literal=True)
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
                      times: Any, ahead: Any, rest: Any, rest_rows: Any, more: Any, b: Any, b_pitch: Any,
                      c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
@@ -259,6 +279,28 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
             _product(zero, 8, a, b, b_pitch, depth, c, pitch, first, bias, relu)
         elif rows == 7:
             _product(zero, 7, a, b, b_pitch, depth, c, pitch, first, bias, relu)
+
+
+@jit.inline
+def scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu):
+    """Multiply as :func:`product`, but with a B whose row p begins `offsets[p]` (intp) elements after address `b`."""
+    if rows == 6:
+        _scattered_product(zero, 6, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows == 4:
+        _scattered_product(zero, 4, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows == 2:
+        _scattered_product(zero, 2, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows == 1:
+        _scattered_product(zero, 1, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows == 3:
+        _scattered_product(zero, 3, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows == 5:
+        _scattered_product(zero, 5, a, b, offsets, depth, c, pitch, first, bias, relu)
+    elif rows_of_tile() == 8:  # known when compiling
+        if rows == 8:
+            _scattered_product(zero, 8, a, b, offsets, depth, c, pitch, first, bias, relu)
+        elif rows == 7:
+            _scattered_product(zero, 7, a, b, offsets, depth, c, pitch, first, bias, relu)
 
 
 @jit.inline

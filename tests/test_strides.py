@@ -1,0 +1,58 @@
+"""Depthwise and strided convolutions, whose kernels take different paths at edges, odd sizes and narrow planes."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv.reference import im2col
+
+PLANES = [(1, 1), (3, 3), (7, 7), (5, 9), (9, 8), (14, 14), (40, 17), (33, 70), (2, 100), (100, 2)]
+PADDINGS = [0, 1, 2, ((2, 0), (0, 1))]
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def check(random, plane, kernel, dtype, *, channels=4, filters=6, images=2, **numbers):
+    """Compare the direct method's output and input gradient with those of the reference."""
+    groups = numbers["groups"]
+    x = random.standard_normal((images, channels, *plane)).astype(dtype)
+    weight = random.standard_normal((filters, channels // groups, *kernel)).astype(dtype)
+    bias = random.standard_normal(filters).astype(dtype)
+    try:
+        expected = im2col.conv2d(x, weight, bias, **numbers)
+    except ValueError:
+        pytest.skip("the kernel is larger than the picture")
+    tolerance = 2e-5 if dtype == np.float32 else 1e-13
+    result = fastconv.conv2d(x, weight, bias, activation="relu", algorithm="direct", **numbers)
+    np.testing.assert_allclose(result, np.maximum(expected, 0), atol=tolerance * np.abs(expected).max())
+    grad = random.standard_normal(expected.shape).astype(dtype)
+    expected = im2col.conv2d_input_grad(grad, weight, x.shape, **numbers)
+    layer = fastconv.PackedConv2d(weight, bias, algorithm="direct", **numbers)
+    result = layer.input_grad(grad, x.shape, out=np.full(x.shape, np.nan, dtype))
+    np.testing.assert_allclose(result, expected, atol=tolerance * max(np.abs(expected).max(), 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("padding", PADDINGS, ids=str)
+@pytest.mark.parametrize("stride", [1, 2, (2, 1), 3])
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_depthwise_3x3(random, plane, stride, padding, dtype):
+    check(random, plane, (3, 3), dtype, filters=4, groups=4, stride=stride, padding=padding)
+
+
+@pytest.mark.parametrize("kernel", [(5, 5), (1, 7), (2, 2)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2, (1, 4)], ids=str)
+@pytest.mark.parametrize("plane", PLANES, ids=str)
+def test_depthwise_of_other_kernels(random, plane, stride, kernel):
+    check(random, plane, kernel, np.float32, filters=4, groups=4, stride=stride, padding=1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 1), (5, 2), (11, 11)], ids=str)
+@pytest.mark.parametrize("stride", [2, (2, 1), (1, 3), 4], ids=str)
+@pytest.mark.parametrize("plane", [*PLANES, (150, 150)], ids=str)
+def test_strided(random, plane, stride, kernel, groups):
+    check(random, plane, kernel, np.float32, groups=groups, stride=stride, padding=1, filters=14)
