@@ -103,12 +103,12 @@ def test_what_does_not_fit_in_tiles_is_refused_and_told_a_size_that_fits():
 
 
 def test_lbfgs_and_a_tile_that_was_chosen_leave_no_choice():
-    with pytest.raises(MemoryLimitError, match=r"GB of memory, 8\.0 GB can be used"):
-        memory.choose_tile(LARGE, STYLES, Options(max_memory="8GB", optimizer="lbfgs"))
-    assert memory.choose_tile(LARGE, STYLES, Options(max_memory="8GB", tile=400)) == 400
+    with pytest.raises(MemoryLimitError, match=r"GB of memory, 4\.0 GB can be used"):
+        memory.choose_tile(LARGE, STYLES, Options(max_memory="4GB", optimizer="lbfgs"))
+    assert memory.choose_tile(LARGE, STYLES, Options(max_memory="4GB", tile=400)) == 400
     for tile in (0, 2400):
-        with pytest.raises(MemoryLimitError, match=r"GB of memory, 8\.0 GB can be used: size \d+ fits"):
-            memory.choose_tile(LARGE, STYLES, Options(max_memory="8GB", tile=tile))
+        with pytest.raises(MemoryLimitError, match=r"GB of memory, 4\.0 GB can be used: size \d+ fits"):
+            memory.choose_tile(LARGE, STYLES, Options(max_memory="4GB", tile=tile))
 
 
 def test_by_default_a_share_of_what_is_free_is_used(monkeypatch):
@@ -128,7 +128,7 @@ def test_a_transfer_takes_tiles_when_memory_is_short(monkeypatch, tmp_path):
     }
     weights = vgg_weights.VGGWeights(layers, "random", "ab" * 32, tmp_path / "none.npz", exact=True)
     picture = rng.uniform(0, 255, (600, 800, 3)).astype(np.float32)
-    limit = cost.FIXED + 400_000_000
+    limit = cost.FIXED + 250_000_000
     transfer = Transfer(picture, picture, weights=weights, size=800, max_memory=limit)
     assert 320 <= transfer.tile < 693
     assert transfer.settings["tile"] == transfer.tile
