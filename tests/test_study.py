@@ -38,17 +38,18 @@ def run(weights, *settings, **options):
 
 @pytest.mark.parametrize("loss", ["gatys", "relative"])
 def test_a_gauge_takes_the_objective_apart(weights, loss):
-    options = Options(**SMALL, loss=loss, beta=3, alpha=2, total_variation=0, dtype="float64")
-    network = VGG19(weights.layers, dtype="float64", padding=options.padding)
+    options = Options(**SMALL, loss=loss, beta=3, alpha=2, total_variation=0)
+    network = VGG19(weights.layers, padding=options.padding)
     content, style = (load(name).resized((32, 48)) for name in PICTURES)
-    canvas = to_canvas(content.rgb, "float64") + np.random.default_rng(0).normal(0, 9, (1, 3, 32, 48))
+    start = to_canvas(content.rgb, "float32")
+    canvas = start + np.random.default_rng(0).normal(0, 9, start.shape).astype("float32")
     measured = Gauge(network, content, style, options).measure(7, canvas)
 
-    objective = Objective(network, to_canvas(content.rgb, "float64"), [to_planes(style.rgb, "float64")], options)
+    objective = Objective(network, start, [to_planes(style.rgb, "float32")], options)
     losses, gradient = objective(canvas)
     assert measured.step == 7
-    assert measured.content == pytest.approx(losses.content)
-    assert measured.style == pytest.approx(losses.style)
+    assert measured.content == pytest.approx(losses.content, rel=1e-4)
+    assert measured.style == pytest.approx(losses.style, rel=1e-4)
     assert measured.moved == pytest.approx(9, rel=0.05)
     # The whole gradient is the sum of both, so its length lies between their difference and their sum.
     length = np.sqrt(np.mean(gradient**2))
@@ -168,8 +169,16 @@ def test_a_study_writes_what_it_did(weights, folder):
     assert [[run["steps"] for run in row] for row in numbers["rows"].values()] == [[1, 2], [2, 1]]
     assert numbers["rows"]["a"][1] == numbers["rows"]["b"][0]
     assert numbers["rows"]["a"][1]["trace"][-1]["step"] == 2
+    assert {line.split()[-1] for line in lines[1:]} == {"-"}  # the experiment itself is not among them
     with pytest.raises(OutputError, match=r"sheet\.png exists already"):
         study(*PICTURES, folder / "out", weights=weights, rows=rows, **SMALL)
+
+
+def test_a_line_tells_how_far_a_picture_is_from_the_experiment():
+    same, other = make_run(0, Setting()), make_run(1, Setting(beta=1))
+    difference = same.image.astype(float) - other.image
+    assert studies.as_line(same, same).split()[-1] == "0.0"
+    assert studies.as_line(other, same).split()[-1] == f"{np.sqrt(np.mean(difference**2)):.1f}"
 
 
 def test_what_is_done_is_kept_when_a_study_is_interrupted(weights, folder):
@@ -215,8 +224,8 @@ def test_the_command(folder, capsys):
 
 
 @pytest.mark.usefixtures("short")
-def test_without_pictures_it_takes_those_of_the_demo(folder, capsys):
-    pytest.importorskip("skimage")
+def test_without_pictures_it_takes_those_of_the_demo(folder, monkeypatch):
+    monkeypatch.setattr("fastconv.style.run.demo_pictures", lambda: PICTURES)
     assert cli.main(["study", "--quiet"]) == 0
     assert (folder / "study" / "sheet.png").is_file()
 

@@ -222,18 +222,20 @@ def _watch(transfer: Transfer, gauge: Gauge, wanted: Sequence[Setting], progress
 
 COLUMNS = (
     f"{'loss':8} {'beta':>8} {'rate':>5} {'steps':>5}  {'alpha*content':>13} {'beta*style':>10}"
-    f"  {'rms of gradients: content':>25} {'style':>8} {'style/content':>13}  {'moved':>6}"
+    f"  {'rms of gradients: content':>25} {'style':>8} {'style/content':>13}  {'moved':>6} {'apart':>6}"
 )
 """Heads of the columns that `as_line` fills."""
 
 
-def as_line(run: Run) -> str:
-    """Return a run as a line of a table."""
+def as_line(run: Run, experiment: Run | None) -> str:
+    """Return a run as a line of a table; its last number is how far the picture is from the experiment's own."""
     loss, beta, rate, steps = run.setting
     end = run.trace[-1]
+    apart = "-" if experiment is None else f"{_rms(run.image - experiment.image.astype(float)):.1f}"
     return (
         f"{loss:8} {beta:8g} {rate:5g} {steps:5}  {end.content:13.4g} {end.style:10.4g}"
-        f"  {end.content_gradient:25.3g} {end.style_gradient:8.3g} {ratio_of_gradients(end):13.3g}  {end.moved:6.1f}"
+        f"  {end.content_gradient:25.3g} {end.style_gradient:8.3g} {ratio_of_gradients(end):13.3g}"
+        f"  {end.moved:6.1f} {apart:>6}"
     )
 
 
@@ -364,7 +366,7 @@ def study(
     try:
         for run in carry_out(content, style, weights, settings, log=log, progress=progress, **options):
             done[run.setting] = run
-            show(as_line(run))
+            show(as_line(run, done.get(Setting())))
     finally:
         if done:
             outputs.write(_arrange(done, rows), weights)
