@@ -28,7 +28,7 @@ from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_
 from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
 DEPTH_BLOCK = 256
-B_BLOCK_BYTES = 256 << 10  # half a small L2 cache
+B_BLOCK_BYTES = 64 << 10  # an eighth of a small L2 cache; a block of A takes a quarter, and C what it needs
 A_BLOCK_BYTES = 128 << 10
 SHORT_DEPTH = 64  # sums of so few terms are over soon: it is writing that takes time, and so is done in
 LONG_ROWS = 32  # panels at a stretch in each plane of the output

@@ -117,15 +117,26 @@ class _Tile:
                 total = self.total[i, j]
                 self.builder.store(fma_ir(self.builder, factor, vectors[j], self.builder.load(total)), total)
 
-    def finish(self, c: ir.Value, pitch: ir.Value, first: ir.Value, bias: ir.Value, relu: ir.Value) -> None:
+    def fetch(self, c: ir.Value, pitch: ir.Value) -> None:
+        """Ask for the tile of C, which is needed when the sums are done."""
+        for i in range(self.rows):
+            row_c = self.builder.add(c, self.times(pitch, i * self.item))
+            for last in (0, self.row_bytes - self.item):
+                prefetch_ir(self.builder, self.plus(row_c, last), write=True)
+
+    def begin(self, first: ir.Value, bias: ir.Value) -> None:
+        """Let the sums begin with the bias, if there is one and C is to be set."""
+        builder, none = self.builder, first.type(0)
+        biased = builder.and_(builder.icmp_signed("!=", first, none), builder.icmp_signed("!=", bias, none))
+        with builder.if_then(biased):
+            self._update(lambda i, j, value: self._repeated(self.plus(bias, i * self.item)))
+
+    def finish(self, c: ir.Value, pitch: ir.Value, first: ir.Value, relu: ir.Value) -> None:
         """Set C or add to it; see :func:`product`."""
         builder, none = self.builder, first.type(0)
         row_c = [builder.add(c, self.times(pitch, i * self.item)) for i in range(self.rows)]
-        with builder.if_else(builder.icmp_signed("!=", first, none)) as (fresh, more):
-            with fresh, builder.if_then(builder.icmp_signed("!=", bias, none)):
-                self._update(lambda i, j, value: builder.fadd(value, self._repeated(self.plus(bias, i * self.item))))
-            with more:
-                self._update(lambda i, j, value: builder.fadd(value, self._vector_at(row_c[i], j)))
+        with builder.if_then(builder.icmp_signed("==", first, none)):
+            self._update(lambda i, j, value: builder.fadd(value, self._vector_at(row_c[i], j)))
         with builder.if_then(builder.icmp_signed("!=", relu, none)):
             self._update(lambda i, j, value: relu_ir(builder, value))
         for i, j in self.cells:
@@ -146,6 +157,7 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, _, a, b, b_pitch, depth, c, pitch, first, bias, relu = args
         tile = _Tile(builder, zero, count)
+        tile.begin(first, bias)
         b_pitch = tile.times(b_pitch, tile.item)
         with _plain_loop(builder, depth) as p:
             row_a = builder.add(a, tile.times(p, count * tile.item))
@@ -153,7 +165,7 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
                 [tile.plus(row_a, i * tile.item) for i in range(count)],
                 builder.add(b, builder.mul(p, b_pitch)),
             )
-        tile.finish(c, pitch, first, bias, relu)
+        tile.finish(c, pitch, first, relu)
         return context.get_dummy_value()
 
     return types.void(zero, rows, *[types.intp] * 9), codegen
@@ -168,12 +180,14 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _, _, a, b, offsets, depth, c, pitch, first, bias, relu = args
         tile = _Tile(builder, zero, count)
+        tile.begin(first, bias)
+        tile.fetch(c, pitch)
         with _plain_loop(builder, depth) as p:
             row_a = builder.add(a, tile.times(p, count * tile.item))
             offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
             row_b = builder.add(b, tile.times(offset, tile.item))
             tile.step([tile.plus(row_a, i * tile.item) for i in range(count)], row_b)
-        tile.finish(c, pitch, first, bias, relu)
+        tile.finish(c, pitch, first, relu)
         return context.get_dummy_value()
 
     return types.void(zero, rows, *[types.intp] * 9), codegen
@@ -231,7 +245,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         with builder.if_then(builder.icmp_signed(">", more, intp(0))):
             behind = builder.mul(builder.mul(times, count), b_pitch)
             run(row_starts(rest, rest_rows), builder.add(b, behind), more)
-        tile.finish(c, pitch, first, intp(0), intp(0))
+        tile.finish(c, pitch, first, intp(0))
         return context.get_dummy_value()
 
     return types.void(zero, rows, *[types.intp] * 15), codegen
