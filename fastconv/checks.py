@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv import results
+
 Array: TypeAlias = NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
 Sides: TypeAlias = tuple[int, int, int, int]  # top, bottom, left, right
@@ -124,7 +126,7 @@ def result_array(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
     """Return `out`, checked, or a fresh array, uninitialised, of `shape` and the native form of `dtype`."""
     native = _native(dtype)
     if out is None:
-        return np.empty(shape, native)
+        return results.empty(shape, native)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array or None, got {type(out).__name__}")
     if out.shape != shape:
