@@ -8,7 +8,20 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .simd import evens, interleaved, item_bytes, lanes, load, load_between, peek, poke, record, splat, store
+from .simd import (
+    evens,
+    interleaved,
+    item_bytes,
+    lanes,
+    load,
+    load_between,
+    peek,
+    poke,
+    record,
+    splat,
+    store,
+    transpose_block,
+)
 
 
 class PadJob(NamedTuple):
@@ -227,12 +240,19 @@ def transpose_share(t, threads, zero, address):
         source = job.source + (matrix * job.source_matrix + row * job.source_row) * item
         out = job.out + (matrix * job.out_matrix + panel * job.out_panel) * item
         filled = job.panel_rows if job.fill != 0 else rows
+        size = lanes(zero)
+        whole_rows, whole_columns = rows // size * size, job.columns // size * size
+        for column in range(0, whole_columns, size):
+            for i in range(0, whole_rows, size):
+                here = source + (i * job.source_row + column) * item
+                there = out + (column * job.out_row + i) * item
+                transpose_block(zero, here, job.source_row * item, there, job.out_row * item)
         for column in range(job.columns):
-            for i in range(rows):
-                poke(out + i * item, peek(zero, source + (i * job.source_row + column) * item))
+            to = out + column * job.out_row * item
+            for i in range(whole_rows if column < whole_columns else 0, rows):
+                poke(to + i * item, peek(zero, source + (i * job.source_row + column) * item))
             for i in range(rows, filled):
-                poke(out + i * item, zero)
-            out += job.out_row * item
+                poke(to + i * item, zero)
 
 
 @jit.parallel

@@ -587,6 +587,31 @@ def _transpose_quarters(builder: ir.IRBuilder, rows: Any) -> list[ir.Value]:
 
 
 @intrinsic
+def transpose_block(typingctx: Any, zero: Any, source: Any, source_step: Any, to: Any, to_step: Any) -> Any:
+    """Transpose as many rows as a vector has lanes, of one vector each, from one address to another; steps in bytes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, source, source_step, to, to_step = args
+        kind = vector_ir(zero)
+        n = kind.count
+
+        def place(address: ir.Value, step: ir.Value, number: int) -> ir.Value:
+            return builder.add(address, builder.mul(step, step.type(number)))
+
+        rows = [load_ir(builder, place(source, source_step, number), kind) for number in range(n)]
+        # Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
+        low = [lane for k in range(n // 2) for lane in (k, n + k)]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
+            rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, [x + n // 2 for x in low])]
+        for number, row in enumerate(rows):
+            store_ir(builder, row, place(to, to_step, number))
+        return context.get_dummy_value()
+
+    return types.void(zero, *[types.intp] * 4), codegen
+
+
+@intrinsic
 def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
     """Drop the first lane, move the others down, and put a scalar into the last."""
     n = vector.lanes
