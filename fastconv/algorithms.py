@@ -232,7 +232,7 @@ def _interleave(phases: list[_Phase], grad: Array, packing: Packing, stride: tup
         places.append(size)
         size += n * channels * phase.rows * phase.columns * out.itemsize + jit.vector_bytes()
     # All phases read the same copy of the gradient.
-    copying = next((p.plan for p in phases if isinstance(p.plan, direct.Plan) and p.plan.copy), None)
+    copying = next((p.plan for p in phases if isinstance(p.plan, direct.Plan) and p.plan.copy is not None), None)
     with scratch.borrow(size + (copying.copy_bytes if copying else 0)) as memory:
         copy = 0
         if copying:

@@ -93,8 +93,13 @@ _RUN_FIELDS = 4  # input row, input column, offset of the image, length
 
 @jit.inline
 def _row_tiles(rows):
-    """Return into how many tiles to cut `rows` rows; as even ones as can be, since low ones are slow."""
-    return (rows + rows_of_tile() - 1) // rows_of_tile()
+    """Return how many tiles the rows are cut into, how high the low ones are, and how many (the first) are one higher.
+
+    Tiles are as even as can be, since low ones are slow.
+    """
+    tiles = (rows + rows_of_tile() - 1) // rows_of_tile()
+    height = rows // tiles if tiles else 0
+    return tiles, height, rows - tiles * height
 
 
 @jit.inline
@@ -316,23 +321,23 @@ def _tile_to_places(zero, rows, places, shift, pitch, tile):
 
 
 @jit.inline
-def _multiply_panel(zero, job, group, table, tile_begin, tile_end, begin, end, panel, offsets, tile):
+def _multiply_panel(zero, job, group, table, height, higher, tile_begin, tile_end, begin, end, panel, offsets, tile):
     """Multiply some row tiles of the weights with one panel, for taps `begin` to `end` - 1.
 
-    The panel's row of each tap lies at an offset from `panel`.
+    Tiles are `height` rows high, the first `higher` of them one more. The panel's row of each tap lies at an offset
+    from `panel`.
     """
     word = 8
     item = item_bytes(zero)
     columns = columns_of_tile(zero)
-    tiles = _row_tiles(job.rows)
     place = peek(0, table + _PLACE * word)
     places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
     a = job.a + (group * job.a_group + begin * job.rows) * item
     first = 1 if begin == 0 else 0
     relu = job.relu if end == job.depth else 0
     for i in range(tile_begin, tile_end):
-        row = job.rows * i // tiles
-        rows = job.rows * (i + 1) // tiles - row
+        row = i * height + min(i, higher)
+        rows = height + (1 if i < higher else 0)
         shift = row * job.out_row * item
         bias = 0
         if job.bias != 0:
@@ -359,7 +364,7 @@ def gather_share(t, threads, zero, address):
     columns = columns_of_tile(zero)
     grid = job.grid_h * job.grid_w
     panels = (job.images * grid + columns - 1) // columns
-    tiles = _row_tiles(job.rows)
+    tiles, height, higher = _row_tiles(job.rows)
     row_part = t % job.row_parts
     tile_begin = tiles * row_part // job.row_parts
     tile_end = tiles * (row_part + 1) // job.row_parts
@@ -398,7 +403,9 @@ def gather_share(t, threads, zero, address):
                     at, offsets = block + j * panel_bytes, job.taps + 4 * job.depth * word
                     if few and peek(0, table + _SOURCE * word) != 0:
                         at, offsets = peek(0, table + _SOURCE * word), job.taps + (3 * job.depth + begin) * word
-                    _multiply_panel(zero, job, group, table, i, i_end, begin, end, at, offsets, tile)
+                    _multiply_panel(
+                        zero, job, group, table, height, higher, i, i_end, begin, end, at, offsets, tile
+                    )  # fmt: skip
             begin = end
         unit += count
 
@@ -435,12 +442,12 @@ def pack_share(t, threads, zero, address):
     """Pack some row tiles of weights: (group, depth block, tile, tap, row), contiguous."""
     job = record(PACK_JOB, address)
     item = item_bytes(zero)
-    tiles = _row_tiles(job.rows)
+    tiles, height, higher = _row_tiles(job.rows)
     for unit in range(job.groups * tiles * t // threads, job.groups * tiles * (t + 1) // threads):
         group = unit // tiles
         tile = unit - group * tiles
-        row = job.rows * tile // tiles
-        rows = job.rows * (tile + 1) // tiles - row
+        row = tile * height + min(tile, higher)
+        rows = height + (1 if tile < higher else 0)
         source = job.source + (group * job.source_group + row * job.source_row) * item
         out = job.out + group * job.rows * job.depth * item
         for begin in range(0, job.depth, job.depth_block):
@@ -593,16 +600,17 @@ class Plan:
         Parts of the work; scratch of all of them together.
     table : array
         What the record's `taps` points to.
-    copy : PadJob or None
-        How the input is copied first, without addresses; and how large the copy is.
+    copy : array of intp or None
+        The record of a :class:`layout.PadJob`, without addresses: how the input is copied first.
     copy_bytes : int
+        How large the copy is.
     """
 
     job: np.ndarray
     threads: int
     scratch_bytes: int
     table: np.ndarray
-    copy: layout.PadJob | None
+    copy: np.ndarray | None
     copy_bytes: int
 
 
@@ -671,7 +679,8 @@ def plan(
         0, groups * rows * out_plane, rows * out_plane, out_plane,
         depth_block, panel_block, tile_block, row_parts, 0, each,
     )  # fmt: skip
-    return Plan(jit.record_of(job), threads, threads * each, places, copy, copy_bytes)
+    copy_record = None if copy is None else jit.record_of(copy)
+    return Plan(jit.record_of(job), threads, threads * each, places, copy_record, copy_bytes)
 
 
 def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtype: np.dtype) -> layout.PadJob | None:
@@ -741,9 +750,12 @@ def gather(
 def copy_input(plan: Plan, x: np.ndarray, to: int) -> None:
     """Make the plan's copy of the input at an address, `plan.copy_bytes` bytes."""
     assert plan.copy is not None
-    layout.pad(plan.copy._replace(source=jit.address_of(x), out=to), ZEROS[x.dtype], plan.threads)
+    job = plan.copy.copy()
+    job[_COPY_SOURCE], job[_COPY_OUT] = jit.address_of(x), to
+    layout.pad(job, ZEROS[x.dtype], plan.threads)
 
 
+_COPY_SOURCE, _COPY_OUT = (layout.PadJob._fields.index(name) for name in ("source", "out"))
 ZEROS = {np.dtype(kind): kind(0) for kind in (np.float32, np.float64)}
 
 

@@ -130,7 +130,7 @@ def weight_grad(
             x.ctypes.data, images * groups * channels, x.shape[2], x.shape[3], padding[0], padding[2], 1, 1,
             padded, padded_height, 1, padded_width,
         )  # fmt: skip
-        layout.pad(pad_job, zero, threads)
+        layout.pad(jit.record_of(pad_job), zero, threads)
         transpose_job = layout.TransposeJob(
             grad_output.ctypes.data, images * groups, rows * p * q, rows, p * q, p * q, columns,
             transposed, panels * columns * p * q, columns * p * q, columns, 1,

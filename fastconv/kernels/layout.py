@@ -262,9 +262,9 @@ def transpose_parallel(threads, zero, address):
         transpose_share(np.intp(t), threads, zero, address)
 
 
-def pad(job: PadJob, zero: np.generic, threads: int) -> None:
-    """Copy planes as `job` says."""
-    jit.run(pad_share, pad_parallel, zero, jit.record_of(job), threads)
+def pad(job: np.ndarray, zero: np.generic, threads: int) -> None:
+    """Copy planes as the record of a :class:`PadJob` says."""
+    jit.run(pad_share, pad_parallel, zero, job, threads)
 
 
 def interleave(job: InterleaveJob, zero: np.generic, threads: int) -> None:

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from . import jit
 from .simd import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
 
+FETCH_ABOVE = 64  # terms: shorter sums are done before a line has come, and asking takes longer
 PREFETCHED_LINES = 3  # what one run of every row of a tile takes up, where :func:`strided_product` fetches ahead
 
 
@@ -181,7 +182,8 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
         _, _, a, b, offsets, depth, c, pitch, first, bias, relu = args
         tile = _Tile(builder, zero, count)
         tile.begin(first, bias)
-        tile.fetch(c, pitch)
+        with builder.if_then(builder.icmp_signed(">", depth, depth.type(FETCH_ABOVE))):
+            tile.fetch(c, pitch)
         with _plain_loop(builder, depth) as p:
             row_a = builder.add(a, tile.times(p, count * tile.item))
             offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
