@@ -1,4 +1,4 @@
-"""The rival's objective, written in PyTorch, against ours: but for two weights it is what the preset `best` minimises."""
+"""The rival's objective, written in PyTorch, against ours: but for two weights it is what `best` minimises."""
 
 import numpy as np
 import pytest
