@@ -364,6 +364,11 @@ def gradients(torch, layers, pictures, options, start, masks=None):
     return found
 
 
+# What rounding in Winograd's transforms adds to a gradient (docs/kernels.md). In pictures too small for it to flip
+# a maximum or the sign of an activation, PyTorch's direct convolution is more exact; one flip makes 1e-4.
+WINOGRAD = 1e-5
+
+
 def distance(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
@@ -396,7 +401,9 @@ def test_the_gradient_agrees_with_pytorch(torch, pictures, changes):
     exact_loss, exact = found["torch", "float64"]
     assert found["ours", "float64"][0] == pytest.approx(exact_loss, rel=1e-10)
     assert distance(found["ours", "float64"][1], exact) < 1e-8
-    assert distance(found["ours", "float32"][1], exact) < 3 * distance(found["torch", "float32"][1], exact)
+    assert distance(found["ours", "float32"][1], exact) < max(
+        3 * distance(found["torch", "float32"][1], exact), WINOGRAD
+    )
 
 
 @pytest.mark.parametrize("loss", ["relative", "wasserstein"])
@@ -422,9 +429,11 @@ def real_layers():
 
 @pytest.mark.weights
 @pytest.mark.parametrize("loss", ["relative", "gatys"])
-def test_the_gradient_agrees_with_pytorch_on_real_weights(torch, real_layers, pictures, loss):
-    start = pictures[0] + np.random.default_rng(5).normal(size=pictures[0].shape)
-    found = gradients(torch, real_layers, pictures, Options(loss=loss), start)
+def test_the_gradient_agrees_with_pytorch_on_real_weights(torch, real_layers, loss):
+    random = np.random.default_rng(5)
+    large = [np.kron(random.uniform(30, 220, (16, 16, 3)), np.ones((16, 16, 1))).astype(np.float32) for _ in range(2)]
+    start = large[0] + random.normal(size=large[0].shape)
+    found = gradients(torch, real_layers, large, Options(loss=loss), start)
     exact = found["torch", "float64"][1]
     assert distance(found["ours", "float64"][1], exact) < 1e-8
     assert distance(found["ours", "float32"][1], exact) < 3 * distance(found["torch", "float32"][1], exact)
