@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,17 @@ from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, Padding
 from fastconv.engines import engine
 
 # Gives the weights as the named algorithm wants them for a pass: packed now, or kept from an earlier call.
+_packing = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    global _packing
+    _packing = threading.Lock()  # the parent's may have been held
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
 _Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
 
 
@@ -356,9 +368,8 @@ class PackedConv2d:
         As `conv2d`.
     """
 
-    __slots__ = ("_algorithm", "_bias", "_lock", "_numbers", "_packings", "_relu", "_weight")
+    __slots__ = ("_algorithm", "_bias", "_numbers", "_packings", "_relu", "_weight")
 
-    _lock: threading.Lock
     _packings: dict[tuple[str, str], Packing]
     _weight: Array
     _bias: Array | None
@@ -388,7 +399,6 @@ class PackedConv2d:
             "_numbers": numbers,
             "_relu": checks.is_relu(activation),
             "_algorithm": _algorithm_name(algorithm),
-            "_lock": threading.Lock(),
             "_packings": {},
         }
         for name, value in fields.items():
@@ -432,7 +442,7 @@ class PackedConv2d:
         key = (algorithm, "forward" if ALGORITHMS[algorithm].one_packing else pass_)
         packing = self._packings.get(key)
         if packing is None:
-            with self._lock:
+            with _packing:
                 packing = self._packings.get(key)
                 if packing is None:
                     packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_, keep=True)

@@ -29,9 +29,14 @@ class _Lease:
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
 
     def __del__(self) -> None:
+        if self._buffer.size > KEPT_BYTES:
+            return
         _idle.append(self._buffer)
         while sum(buffer.size for buffer in list(_idle)) > KEPT_BYTES:
-            _idle.popleft()
+            try:
+                _idle.popleft()
+            except IndexError:  # another thread was faster
+                break
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

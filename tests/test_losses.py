@@ -308,3 +308,15 @@ def test_losses_say_what_is_wrong(rng):
         TotalVariation().forward(np.zeros((1, 3, 4, 5), np.int64))
     with pytest.raises(ValueError, match="image must have shape \\(N, C, H, W\\)"):
         TotalVariation().forward(np.zeros((3, 4, 5)))
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    features, slope = np.ones((1, 4, 6, 5), np.float32), np.eye(4, dtype=np.float32)
+    with pytest.raises(ValueError, match=r"mask must have the features' shape \(6, 5\), got \(2, 2\)"):
+        gram_matrix(features, np.ones((2, 2), np.float32))
+    with pytest.raises(ValueError, match=r"slope must have shape \(4, 4\), got \(3, 3\)"):
+        add_gram_gradient(features, slope[:3, :3], np.zeros_like(features))
+    with pytest.raises(ValueError, match="total must have the features' shape"):
+        add_gram_gradient(features, slope, np.zeros((1, 4, 3, 5), np.float32))
+    with pytest.raises(ValueError, match=r"total must have .* float32, got .* float64"):
+        add_gram_gradient(features, slope, np.zeros(features.shape))

@@ -141,3 +141,15 @@ def test_refuses_a_gradient_that_does_not_fit():
     with pytest.raises(ValueError, match="got \\(2, 3\\) and float32"):
         adam.step(np.zeros((2, 3), np.float32))
     assert adam.t == 0
+
+
+def test_moments_that_were_put_back_are_checked_and_copied_if_need_be():
+    optimizer = Adam(np.ones(64, np.float32))
+    optimizer.m = np.zeros(16, np.float32)
+    with pytest.raises(ValueError, match=r"m must have the parameter's shape \(64,\), got \(16,\)"):
+        optimizer.step(np.ones(64, np.float32))
+    stored = np.frombuffer(bytes(256), np.float32)  # cannot be written to
+    optimizer.m, optimizer.v = stored, stored
+    optimizer.step(np.ones(64, np.float32))
+    assert not stored.any()
+    assert optimizer.m.all()

@@ -44,14 +44,10 @@ def test_much_smaller_results_do_not_occupy_large_memory():
     assert address(results.empty(LARGE, FLOAT)) != place
 
 
-def test_little_is_kept(monkeypatch):
+def test_little_is_kept():
     arrays = [results.empty(LARGE, FLOAT) for _ in range(6)]
     del arrays
     assert 0 < sum(buffer.size for buffer in results._idle) <= results.KEPT_BYTES
-    monkeypatch.setattr(results, "KEPT_BYTES", 0)
-    del results._idle[0]
-    results.empty(LARGE, FLOAT)
-    assert not results._idle
 
 
 def test_small_results_are_ordinary_arrays():
@@ -87,3 +83,11 @@ def test_threads_never_share():
     for thread in threads:
         thread.join()
     assert not seen
+
+
+def test_what_is_too_large_to_keep_drives_nothing_out(monkeypatch):
+    kept = results.empty(LARGE, FLOAT)
+    del kept
+    monkeypatch.setattr(results, "KEPT_BYTES", 2 * results.RECYCLED_FROM)
+    results.empty((3 * LARGE[0],), FLOAT)
+    assert len(results._idle) == 1

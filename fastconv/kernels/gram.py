@@ -12,31 +12,25 @@ Positions may have weights T. F T F^T is the product of F T^(1/2) with itself, a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.extending import intrinsic
+from numba import prange
 
 from . import jit, scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import (
-    Vector,
     as_type,
     item_bytes,
     lanes,
     load,
-    load_ir,
     peek,
     poke,
     prefetch_to_write,
     record,
-    shuffle_ir,
     splat,
     store,
-    store_ir,
-    vector_ir,
+    transpose_block,
 )
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
@@ -44,31 +38,6 @@ DEPTH_BLOCK = 256  # the same for the gradient, whose terms are channels
 BLOCK_BYTES = 256 << 10  # features that a thread packs at a time: half a small L2 cache
 ROW_BLOCK = 8  # row tiles of the gradient's matrix that meet all packed panels before the next ones
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
-
-
-@intrinsic
-def _transpose_square(typingctx: Any, zero: Any, source: Any, pitch: Any, to: Any, to_pitch: Any) -> Any:
-    """Transpose a square of as many rows as a vector has lanes; rows lie `pitch` and `to_pitch` bytes apart."""
-    count = Vector(zero).lanes
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, pitch, to, to_pitch = args
-
-        def at(address: ir.Value, pitch: ir.Value, row: int) -> ir.Value:
-            return builder.add(address, builder.mul(pitch, pitch.type(row)))
-
-        rows = [load_ir(builder, at(source, pitch, i), vector_ir(zero)) for i in range(count)]
-        # To riffle the rows of two halves, again and again, turns row-major order into column-major order.
-        low = [lane // 2 + lane % 2 * count for lane in range(count)]
-        high = [lane + count // 2 for lane in low]
-        for _ in range(count.bit_length() - 1):
-            pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
-            rows = [shuffle_ir(builder, a, b, order) for a, b in pairs for order in (low, high)]
-        for i, row in enumerate(rows):
-            store_ir(builder, row, at(to, to_pitch, i))
-        return context.get_dummy_value()
-
-    return types.void(zero, *[types.intp] * 4), codegen
 
 
 # --- the matrix -----------------------------------------------------------------------------------------------------
@@ -111,7 +80,7 @@ def _pack_panel(zero, job, channel, position, count, to):
             source = job.features + (channel + part) * line + (position + p) * item
             here = to + (p * columns + part) * item
             if channel + part + width <= job.channels and p + width <= count:
-                _transpose_square(zero, source, line, here, columns * item)
+                transpose_block(zero, source, line, here, columns * item)
             else:
                 for q in range(min(width, count - p)):
                     for i in range(width):

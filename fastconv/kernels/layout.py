@@ -49,15 +49,16 @@ PAD_JOB = jit.record_type(PadJob)
 
 
 @jit.inline
-def _copy_row(zero, source, first, step, width, to, count, last):
+def _copy_row(zero, source, first, step, width, to, count, room):
     """Write elements first, first + step, ... of a row (its address) of `width` elements, `count` of them.
 
-    A vector may reach past the end, into what is written later, but not if this is the `last` row.
+    A vector may reach past the end, into what is written later, but not past the `room` elements that are left of the
+    plane: the next plane may be another thread's.
     """
     item = item_bytes(zero)
     size = lanes(zero)
     j = 0
-    whole = count - size if last else count - 1  # the last place where a vector may begin
+    whole = min(count - 1, room - size)  # the last place where a vector may begin
     while j <= whole and step <= 2:
         column = first + j * step
         here = source + column * item
@@ -87,10 +88,10 @@ def pad_plane(zero, job, source, to):
     for y in range(job.out_height):
         row = y * job.row_step - job.top
         for phase in range(job.phases):
-            last = y == job.out_height - 1 and phase == job.phases - 1
+            room = ((job.out_height - y) * job.phases - phase) * job.phase_width
             if row >= 0 and row < job.height:
                 here = source + row * job.width * item
-                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width, last)
+                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width, room)
             else:
                 for x in range(job.phase_width):
                     poke(to + x * item, zero)

@@ -516,7 +516,7 @@ def interleaved_dealt(typingctx: Any, a: Any, b: Any) -> Any:
     low = [lane for q in range(0, n, size) for k in range(q, q + size // 2) for lane in (k, n + k)]
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        halves = [shuffle_ir(builder, *args, part) for part in (low, [lane + size // 2 for lane in low])]
+        halves = [shuffle_ir(builder, args[0], args[1], part) for part in (low, [lane + size // 2 for lane in low])]
         return context.make_tuple(builder, signature.return_type, halves)
 
     return types.UniTuple(a, 2)(a, a), codegen

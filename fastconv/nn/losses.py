@@ -87,6 +87,7 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     spin afterwards, on the cores that the next convolution needs.
     """
     flat = _flatten(features)
+    _check_mask(features, mask)
     # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
     roots = None if mask is None else np.sqrt(mask, dtype=flat.dtype).ravel()
     if numba.config.DISABLE_JIT:
@@ -114,6 +115,14 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
         As in `gram_matrix`.
     """
     flat = _flatten(features)
+    _check_mask(features, mask)
+    if slope.shape != (len(flat), len(flat)):
+        raise ValueError(f"slope must have shape {(len(flat), len(flat))}, got {slope.shape}")
+    if total.shape != features.shape or total.dtype != features.dtype:
+        raise ValueError(
+            f"total must have the features' shape {features.shape} and dtype {features.dtype}, "
+            f"got {total.shape} and {total.dtype}"
+        )
     # Scale the small matrix: the product with it is as large as the features.
     scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
     weights = None if mask is None else np.asarray(mask, flat.dtype).ravel()
@@ -121,6 +130,11 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
         kernels.add_gram_gradient(np.require(flat, requirements=("C", "A")), scaled, weights, total)
     else:
         total += (scaled @ (flat if weights is None else flat * weights)).reshape(total.shape)
+
+
+def _check_mask(features: Array, mask: Array | None) -> None:
+    if mask is not None and mask.shape != features.shape[2:]:
+        raise ValueError(f"mask must have the features' shape {features.shape[2:]}, got {mask.shape}")
 
 
 class ContentLoss:

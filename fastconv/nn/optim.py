@@ -93,8 +93,11 @@ class Adam:
     def _run(self, factors: tuple[float, ...], gradient: Array) -> None:
         """Step by the kernel, which takes C-contiguous arrays of one dtype."""
         dtype = self.parameter.dtype
-        self.m, self.v = (np.asarray(moment, dtype, order="C") for moment in (self.m, self.v))
-        parameter, gradient = (np.asarray(array, order="C") for array in (self.parameter, gradient))
+        for name, moment in (("m", self.m), ("v", self.v)):
+            if moment.shape != self.parameter.shape:
+                raise ValueError(f"{name} must have the parameter's shape {self.parameter.shape}, got {moment.shape}")
+        self.m, self.v = (np.require(moment, dtype, ("C", "A", "W")) for moment in (self.m, self.v))
+        parameter, gradient = (np.require(array, dtype, ("C", "A")) for array in (self.parameter, gradient))
         numbers = np.array(factors, dtype)
         job = elementwise.AdamJob(_at(parameter), _at(gradient), _at(self.m), _at(self.v), _at(numbers), parameter.size)
         threads = jit.get_num_threads() if parameter.size > SERIAL_ELEMENTS else 1
