@@ -34,6 +34,7 @@ _EXTRA_OF = {
     "numpngw": "style",
     "psutil": "style",
     "shtab": "style",
+    "threadpoolctl": "style",
     "imageio_ffmpeg": "movie",
     "skimage": "demo",
     "matplotlib": "study",
