@@ -130,8 +130,8 @@ def make_run(seed, setting, shape=(20, 30, 3)):
 
 
 def test_the_sheet_shows_every_pixel():
-    shape = (160, 240, 3)
-    first = [make_run(i, Setting(steps=i + 1), shape) for i in range(3)]
+    shape = (160, 320, 3)
+    first = [make_run(i, Setting("relative", 5_000_000, steps=i + 1000), shape) for i in range(3)]
     second = [make_run(9, Setting(beta=1), shape)]
     png = charts.contact_sheet({"one": first, "two": second})
     with Image.open(io.BytesIO(png)) as image:
@@ -139,10 +139,12 @@ def test_the_sheet_shows_every_pixel():
     row_height = charts.TITLE_HEIGHT + 160 + charts.CAPTION_HEIGHT
     for i, row in enumerate((first, second)):
         for j, result in enumerate(row):
-            top, left = i * row_height + charts.TITLE_HEIGHT, charts.GAP + j * (240 + charts.GAP)
-            np.testing.assert_array_equal(sheet[top : top + 160, left : left + 240], result.image)
-            caption = sheet[top + 160 : top + 160 + charts.CAPTION_HEIGHT, left : left + 240]
+            top, left = i * row_height + charts.TITLE_HEIGHT, charts.GAP + j * (320 + charts.GAP)
+            np.testing.assert_array_equal(sheet[top : top + 160, left : left + 320], result.image)
+            caption = sheet[top + 160 : top + 160 + charts.CAPTION_HEIGHT, left : left + 320]
             assert caption.min() < 100  # there is ink
+            beside = sheet[top + 160 : top + 160 + charts.CAPTION_HEIGHT, left + 320 : left + 320 + charts.GAP]
+            assert beside.min() == 255  # none of it runs into the next
 
 
 def test_the_curves_are_a_picture():

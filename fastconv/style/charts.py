@@ -62,7 +62,7 @@ def contact_sheet(rows: Mapping[str, Sequence[Run]]) -> bytes:
 
 def _caption(run: Run) -> str:
     end = run.trace[-1]
-    return f"{run.setting}\nstyle gradient / content gradient {ratio_of_gradients(end):.2g}; moved by {end.moved:.1f}"
+    return f"{run.setting}\nstyle/content gradient {ratio_of_gradients(end):.2g}, moved {end.moved:.1f}"
 
 
 def curves(rows: Mapping[str, Sequence[Run]]) -> bytes:
