@@ -109,6 +109,11 @@ class _Tile:
     def _repeated(self, address: ir.Value) -> ir.Value:
         return splat_ir(self.builder, load_ir(self.builder, address, self.scalar), self.vector)
 
+    def packed_row(self, a: ir.Value, p: ir.Value) -> list[ir.Value]:
+        """Return the addresses of the scalars of step `p` in a packed panel of A."""
+        row = self.builder.add(a, self.times(p, self.rows * self.item))
+        return [self.plus(row, i * self.item) for i in range(self.rows)]
+
     def step(self, scalars: list[ir.Value], row_b: ir.Value) -> None:
         """Add the products of one scalar a row of A (by address) with a row of B."""
         vectors = [self._vector_at(row_b, j) for j in range(self.wide)]
@@ -149,108 +154,106 @@ class _Tile:
             self.builder.store(function(i, j, self.builder.load(self.total[i, j])), self.total[i, j])
 
 
-@intrinsic(prefer_literal=True)
+def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, emit: Callable[[int], None]) -> None:
+    """Emit a product for each height that a tile may have, and the choice among them by `rows`."""
+    after = builder.append_basic_block("multiplied")
+    choice = builder.switch(rows, after)
+    for height in range(1, tile_rows() + 1):
+        block = builder.append_basic_block(f"rows_{height}")
+        choice.add_case(height, block)
+        builder.position_at_end(block)
+        emit(height)
+        builder.branch(after)
+    builder.position_at_end(after)
+
+
+@intrinsic
 def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any, depth: Any, c: Any, pitch: Any,
              first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
-    """Emit :func:`product` for a literal number of rows."""
-    count = rows.literal_value
+    """Emit :func:`product`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, b, b_pitch, depth, c, pitch, first, bias, relu = args
-        tile = _Tile(builder, zero, count)
-        tile.begin(first, bias)
-        b_pitch = tile.times(b_pitch, tile.item)
-        with _plain_loop(builder, depth) as p:
-            row_a = builder.add(a, tile.times(p, count * tile.item))
-            tile.step(
-                [tile.plus(row_a, i * tile.item) for i in range(count)],
-                builder.add(b, builder.mul(p, b_pitch)),
-            )
-        tile.finish(c, pitch, first, relu)
+        _, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu = args
+
+        def emit(height: int) -> None:
+            tile = _Tile(builder, zero, height)
+            tile.begin(first, bias)
+            line = tile.times(b_pitch, tile.item)
+            with _plain_loop(builder, depth) as p:
+                tile.step(tile.packed_row(a, p), builder.add(b, builder.mul(p, line)))
+            tile.finish(c, pitch, first, relu)
+
+        _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 9), codegen
+    return types.void(zero, *[types.intp] * 10), codegen
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, offsets: Any, depth: Any, c: Any,
                        pitch: Any, first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
-    """Emit :func:`scattered_product` for a literal number of rows."""
-    count = rows.literal_value
+    """Emit :func:`scattered_product`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, _, a, b, offsets, depth, c, pitch, first, bias, relu = args
-        tile = _Tile(builder, zero, count)
-        tile.begin(first, bias)
-        with builder.if_then(builder.icmp_signed(">", depth, depth.type(FETCH_ABOVE))):
-            tile.fetch(c, pitch)
-        with _plain_loop(builder, depth) as p:
-            row_a = builder.add(a, tile.times(p, count * tile.item))
-            offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
-            row_b = builder.add(b, tile.times(offset, tile.item))
-            tile.step([tile.plus(row_a, i * tile.item) for i in range(count)], row_b)
-        tile.finish(c, pitch, first, relu)
+        _, rows, a, b, offsets, depth, c, pitch, first, bias, relu = args
+
+        def emit(height: int) -> None:
+            tile = _Tile(builder, zero, height)
+            tile.begin(first, bias)
+            with builder.if_then(builder.icmp_signed(">", depth, depth.type(FETCH_ABOVE))):
+                tile.fetch(c, pitch)
+            with _plain_loop(builder, depth) as p:
+                offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
+                tile.step(tile.packed_row(a, p), builder.add(b, tile.times(offset, tile.item)))
+            tile.finish(c, pitch, first, relu)
+
+        _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 9), codegen
+    return types.void(zero, *[types.intp] * 10), codegen
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
                      times: Any, ahead: Any, rest: Any, rest_rows: Any, more: Any, b: Any, b_pitch: Any,
                      c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
-    """Emit :func:`strided_product` for a literal number of rows."""
-    height = rows.literal_value
+    """Emit :func:`strided_product`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (
-            _,
-            _,
-            a,
-            offsets,
-            step,
-            count,
-            jump,
-            times,
-            ahead,
-            rest,
-            rest_rows,
-            more,
-            b,
-            b_pitch,
-            c,
-            pitch,
-            first,
-        ) = args
-        tile = _Tile(builder, zero, height)
+        _, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first = args
         intp = a.type
-        step, jump, ahead, b_pitch = (tile.times(value, tile.item) for value in (step, jump, ahead, b_pitch))
+        item = zero.bitwidth // 8
+        step, jump, ahead, b_pitch = (builder.mul(value, intp(item)) for value in (step, jump, ahead, b_pitch))
 
-        def row_starts(address: Any, table: Any) -> list[Any]:
-            numbers = [load_ir(builder, tile.plus(table, i * 8), intp) for i in range(height)]
-            return [builder.add(address, tile.times(number, tile.item)) for number in numbers]
+        def emit(height: int) -> None:
+            tile = _Tile(builder, zero, height)
 
-        def run(begins: list[Any], begin_b: Any, length: Any) -> None:
-            with _plain_loop(builder, length) as p:
-                along = builder.mul(p, step)
-                tile.step(
-                    [builder.add(begin, along) for begin in begins], builder.add(begin_b, builder.mul(p, b_pitch))
-                )
+            def row_starts(address: Any, table: Any) -> list[Any]:
+                numbers = [load_ir(builder, tile.plus(table, i * 8), intp) for i in range(height)]
+                return [builder.add(address, tile.times(number, item)) for number in numbers]
 
-        starts = row_starts(a, offsets)
-        with _plain_loop(builder, times) as q:
-            moved = builder.mul(q, jump)
-            begins = [builder.add(start, moved) for start in starts]
-            for line in range(PREFETCHED_LINES):
-                prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * 64))
-            run(begins, builder.add(b, builder.mul(builder.mul(q, count), b_pitch)), count)
-        with builder.if_then(builder.icmp_signed(">", more, intp(0))):
-            behind = builder.mul(builder.mul(times, count), b_pitch)
-            run(row_starts(rest, rest_rows), builder.add(b, behind), more)
-        tile.finish(c, pitch, first, intp(0))
+            def run(begins: list[Any], begin_b: Any, length: Any) -> None:
+                with _plain_loop(builder, length) as p:
+                    along = builder.mul(p, step)
+                    scalars = [builder.add(begin, along) for begin in begins]
+                    tile.step(scalars, builder.add(begin_b, builder.mul(p, b_pitch)))
+
+            starts = row_starts(a, offsets)
+            with _plain_loop(builder, times) as q:
+                moved = builder.mul(q, jump)
+                begins = [builder.add(start, moved) for start in starts]
+                for line in range(PREFETCHED_LINES):
+                    prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * 64))
+                run(begins, builder.add(b, builder.mul(builder.mul(q, count), b_pitch)), count)
+            with builder.if_then(builder.icmp_signed(">", more, intp(0))):
+                behind = builder.mul(builder.mul(times, count), b_pitch)
+                run(row_starts(rest, rest_rows), builder.add(b, behind), more)
+            tile.finish(c, pitch, first, intp(0))
+
+        _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, rows, *[types.intp] * 15), codegen
+    return types.void(zero, *[types.intp] * 16), codegen
 
 
 @jit.inline
@@ -278,45 +281,13 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
     relu : intp
         If not 0, negative results become 0 (NaN stays).
     """
-    if rows == 6:
-        _product(zero, 6, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows == 4:
-        _product(zero, 4, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows == 2:
-        _product(zero, 2, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows == 1:
-        _product(zero, 1, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows == 3:
-        _product(zero, 3, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows == 5:
-        _product(zero, 5, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-    elif rows_of_tile() == 8:  # known when compiling: no code for taller tiles where there are none
-        if rows == 8:
-            _product(zero, 8, a, b, b_pitch, depth, c, pitch, first, bias, relu)
-        elif rows == 7:
-            _product(zero, 7, a, b, b_pitch, depth, c, pitch, first, bias, relu)
+    _product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu)
 
 
 @jit.inline
 def scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu):
     """Multiply as :func:`product`, but with a B whose row p begins `offsets[p]` (intp) elements after address `b`."""
-    if rows == 6:
-        _scattered_product(zero, 6, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows == 4:
-        _scattered_product(zero, 4, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows == 2:
-        _scattered_product(zero, 2, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows == 1:
-        _scattered_product(zero, 1, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows == 3:
-        _scattered_product(zero, 3, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows == 5:
-        _scattered_product(zero, 5, a, b, offsets, depth, c, pitch, first, bias, relu)
-    elif rows_of_tile() == 8:  # known when compiling
-        if rows == 8:
-            _scattered_product(zero, 8, a, b, offsets, depth, c, pitch, first, bias, relu)
-        elif rows == 7:
-            _scattered_product(zero, 7, a, b, offsets, depth, c, pitch, first, bias, relu)
+    _scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu)
 
 
 @jit.inline
@@ -342,36 +313,6 @@ def strided_product(
     rest, rest_rows, more : intp
         One more run of each row, `more` elements (or 0) that begin `rest_rows[i]` elements after `rest`.
     """
-    if rows == 6:
-        _strided_product(
-            zero, 6, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows == 4:
-        _strided_product(
-            zero, 4, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows == 3:
-        _strided_product(
-            zero, 3, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows == 1:
-        _strided_product(
-            zero, 1, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows == 2:
-        _strided_product(
-            zero, 2, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows == 5:
-        _strided_product(
-            zero, 5, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-        )  # fmt: skip
-    elif rows_of_tile() == 8:
-        if rows == 8:
-            _strided_product(
-                zero, 8, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-            )  # fmt: skip
-        elif rows == 7:
-            _strided_product(
-                zero, 7, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-            )  # fmt: skip
+    _strided_product(
+        zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
+    )  # fmt: skip
