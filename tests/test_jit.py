@@ -28,6 +28,16 @@ directory = jit.cache_dir()
 print(json.dumps({"right": right, "cold": cold, "directory": directory and str(directory),
                   "hits": total("cache_hits"), "misses": total("cache_misses")}))
 """
+# Tells the bits of a result whose sums LLVM could make in several orders.
+WINOGRAD = """
+import hashlib, json
+import numpy as np
+import fastconv
+
+rng = np.random.default_rng(0)
+x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in ((2, 32, 32, 32), (32, 32, 3, 3)))
+print(json.dumps(hashlib.sha256(fastconv.conv2d(x, weight, padding=1, algorithm="winograd2")).hexdigest()))
+"""
 NOT_CACHED = {"right": True, "cold": True, "directory": None, "hits": 0, "misses": 2}
 
 
@@ -65,6 +75,10 @@ class TestCache:
         assert (first["right"], first["cold"], first["hits"], first["misses"]) == (True, True, 0, 2)
         second = python(RELU, FASTCONV_CACHE_DIR=str(home))
         assert second == {**first, "cold": False, "hits": 2, "misses": 0}
+
+    def test_the_process_that_compiles_gets_the_bits_of_those_that_load(self, tmp_path):
+        compiled, loaded = (python(WINOGRAD, FASTCONV_CACHE_DIR=str(tmp_path)) for _ in range(2))
+        assert compiled == loaded
 
     def test_the_number_of_threads_and_the_layer_are_not_in_the_key(self, warm):
         home, _ = warm

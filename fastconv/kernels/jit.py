@@ -29,9 +29,9 @@ from numba.core.caching import FunctionCache, NullCache, _CacheLocator
 from numba.core.registry import cpu_target
 from numba.np.ufunc import parallel as numba_parallel
 
-# Everything but nnan and ninf: NaN and infinity are data (max pooling and ReLU must pass them on).
-FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
-OPTIONS: dict[str, Any] = {"fastmath": FAST_MATH, "error_model": "numpy", "nogil": True}
+# No fast-math. Kernels say themselves where they fuse and in which order they add: what LLVM reorders, it reorders in one
+# way when it compiles a kernel and in another in the copy that it caches, and results differed between the two.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
 # --- the machine the code is compiled for ---------------------------------------------------------------------------
