@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import operator
 import os
 import threading
 
@@ -14,7 +16,8 @@ HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few 
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
 
 _lock = threading.Lock()
-_idle: list[np.ndarray] = []
+_idle: list[np.ndarray] = []  # by size
+_size = operator.attrgetter("size")
 
 
 def _after_fork_in_child() -> None:
@@ -47,17 +50,16 @@ class borrow:
 
 def _take(nbytes: int) -> np.ndarray:
     with _lock:
-        best = None
-        for number, buffer in enumerate(_idle):
-            if buffer.size >= nbytes and (best is None or buffer.size < _idle[best].size):
-                best = number
-        if best is not None:
-            return _idle.pop(best)
+        at = bisect.bisect_left(_idle, nbytes, key=_size)
+        if at < len(_idle):
+            return _idle.pop(at)
+        if _idle:
+            _idle.pop()  # a larger one takes its place: else each size would leave a buffer behind
     return np.empty(max(nbytes, HUGE_PAGES_FROM), np.uint8)
 
 
 def _give_back(buffer: np.ndarray) -> None:
     with _lock:
-        _idle.append(buffer)
-        while len(_idle) > 1 and sum(each.size for each in _idle) > KEEP_BYTES:
-            _idle.pop(0)  # the one that has waited longest
+        bisect.insort(_idle, buffer, key=_size)
+        while len(_idle) > 1 and sum(map(_size, _idle)) > KEEP_BYTES:
+            _idle.pop(0)  # the largest serves any call
