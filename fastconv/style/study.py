@@ -53,7 +53,7 @@ ROWS: Mapping[str, Sequence[Setting]] = {
     "large beta": [Setting(beta=beta) for beta in (500, 50_000, 5_000_000)],
     "small beta": [Setting(beta=beta) for beta in (1e-2, 1e-3, 1e-4, 3e-5)],
     "learning rate": [Setting(learning_rate=rate) for rate in (1, 5, 10, 100)],
-    "relative loss": [Setting("relative", beta, learning_rate=5) for beta in (1, 10, 100, 1000)],
+    "relative loss": [Setting("relative", beta, learning_rate=5) for beta in (0.1, 1, 10, 100)],
 }
 """The contact sheet. A setting that stands in several rows is run once."""
 
