@@ -15,7 +15,7 @@ from fastconv.weights.model import KERNEL_SHAPES
 
 # Bytes in float32. The arrays of a pass through the network are counted; the rest is fitted to the peaks (VmHWM) of
 # fresh processes, which `python -m benchmarks.memory` measures.
-FIXED = 435_000_000  # the interpreter, libraries, scratch memory, and the weights as packed
+FIXED = 419_000_000  # the interpreter, libraries, scratch memory, and the weights as packed
 PER_LOADED_PIXEL = 12  # of pictures as they are read
 PER_PIXEL = 102  # of the result: the picture, its gradient, moments and averages, what is passed between them
 PER_SEEN_PIXEL = 70  # of a tile: the picture within the network, and what ReLU and pooling leave for the way back
