@@ -1,4 +1,4 @@
-"""Vectors of bytes: what a ReLU or a pooling lets pass, and small whole numbers."""
+"""Vectors of bytes: what a ReLU or a pooling lets pass, and small whole numbers; and the maximum that they tell of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .simd import Mask, Vector, load_ir, store_ir, vector_ir
+from . import jit
+from .simd import Mask, Vector, greater_or_nan, load_ir, store_ir, vector_ir, where
 
 BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order
 
@@ -59,3 +60,10 @@ def load_flags(typingctx: Any, zero: Any, address: Any) -> Any:
         return builder.icmp_unsigned("!=", load_ir(builder, args[1], narrow), ir.Constant(narrow, None))
 
     return Mask(count)(zero, types.intp), codegen
+
+
+@jit.unfold
+def challenge(value, place, best, best_place):
+    """Let `value` and its place take those of the best so far where it is greater, or NaN."""
+    wins = greater_or_nan(value, best)
+    return where(wins, value, best), where(wins, place, best_place)

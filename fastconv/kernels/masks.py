@@ -13,12 +13,11 @@ import numpy as np
 from numba import prange
 
 from . import jit
-from .flags import BLOCKED, load_codes, store_codes
+from .flags import BLOCKED, challenge, load_codes, store_codes
 from .simd import (
     as_type,
     equal,
     evens,
-    greater_or_nan,
     interleaved,
     item_bytes,
     lanes,
@@ -110,13 +109,6 @@ class WindowJob(NamedTuple):
 WINDOW_JOB = jit.record_type(WindowJob)
 
 
-@jit.inline
-def _challenge(zero, value, code, best, place):
-    """Let `value` take the place of the best so far if it is greater, or NaN."""
-    wins = greater_or_nan(value, best)
-    return where(wins, value, best), where(wins, splat(as_type(zero, code)), place)
-
-
 @jit.share
 def max_pool_share(t, threads, zero, address):
     """Write the maxima of 2x2 windows of `large` to `small`, and the codes of their places."""
@@ -124,6 +116,7 @@ def max_pool_share(t, threads, zero, address):
     item = item_bytes(zero)
     width = lanes(zero)
     none, blocked = splat(zero), splat(as_type(zero, BLOCKED))
+    one, two, three = splat(as_type(zero, 1)), splat(as_type(zero, 2)), splat(as_type(zero, 3))
     rows, columns = job.height // 2, job.width // 2
     for unit in range(job.planes * rows * t // threads, job.planes * rows * (t + 1) // threads):
         plane = unit // rows
@@ -136,10 +129,10 @@ def max_pool_share(t, threads, zero, address):
             at = 2 * x * item
             left, right = load(zero, upper + at), load(zero, upper + at + width * item)
             best, place = evens(left, right), none
-            best, place = _challenge(zero, odds(left, right), 1, best, place)
+            best, place = challenge(odds(left, right), one, best, place)
             left, right = load(zero, lower + at), load(zero, lower + at + width * item)
-            best, place = _challenge(zero, evens(left, right), 2, best, place)
-            best, place = _challenge(zero, odds(left, right), 3, best, place)
+            best, place = challenge(evens(left, right), two, best, place)
+            best, place = challenge(odds(left, right), three, best, place)
             store(small + x * item, best)
             store_codes(codes + x, where(not_above(best, none), blocked, place))
             x += width

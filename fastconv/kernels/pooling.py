@@ -20,6 +20,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from . import jit
+from .flags import challenge
 from .simd import (
     Vector,
     as_type,
@@ -29,7 +30,6 @@ from .simd import (
     equal,
     every_second,
     everywhere,
-    greater_or_nan,
     in_order,
     interleaved,
     interleaved_dealt,
@@ -124,13 +124,6 @@ def _store_indices(typingctx: Any, address: Any, first: Any, step: Any, offsets:
 
 
 @jit.unfold
-def _larger(value, place, best, offset):
-    """Take `value` and its offset where it is greater, or NaN."""
-    take = greater_or_nan(value, best)
-    return where(take, value, best), where(take, place, offset)
-
-
-@jit.unfold
 def _column(zero, address, stride):
     """Load an element of each of a vector of windows: every one from `address` on, or every second, out of order."""
     if stride == 1:
@@ -157,7 +150,7 @@ def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
                 if i + j == 0:
                     best = value
                 else:
-                    best, offset = _larger(value, place, best, offset)
+                    best, offset = challenge(value, place, best, offset)
                 place = place + across
             leftmost = leftmost + down
         if stride == 2:

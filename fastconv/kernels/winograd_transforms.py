@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import jit
-from .flags import BLOCKED, load_codes, load_flags, store_codes, store_flags
+from .flags import BLOCKED, challenge, load_codes, load_flags, store_codes, store_flags
 from .simd import (
     apart,
     as_type,
@@ -31,7 +31,6 @@ from .simd import (
     evens,
     fma,
     followed_by,
-    greater_or_nan,
     interleaved,
     item_bytes,
     lanes,
@@ -434,12 +433,9 @@ def _output_rows_4(zero, job, bias, row):
 def _pooled(zero, y0, y1, y2, y3):
     """Return the maxima of four places, and the code of where they are."""
     none = splat(zero)
-    wins = greater_or_nan(y1, y0)
-    best, place = where(wins, y1, y0), where(wins, splat(as_type(zero, 1)), none)
-    wins = greater_or_nan(y2, best)
-    best, place = where(wins, y2, best), where(wins, splat(as_type(zero, 2)), place)
-    wins = greater_or_nan(y3, best)
-    best, place = where(wins, y3, best), where(wins, splat(as_type(zero, 3)), place)
+    best, place = challenge(y1, splat(as_type(zero, 1)), y0, none)
+    best, place = challenge(y2, splat(as_type(zero, 2)), best, place)
+    best, place = challenge(y3, splat(as_type(zero, 3)), best, place)
     return best, where(not_above(best, none), splat(as_type(zero, BLOCKED)), place)
 
 
