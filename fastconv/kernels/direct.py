@@ -103,6 +103,12 @@ def _row_tiles(rows):
 
 
 @jit.inline
+def _rows_of(tile, height, higher):
+    """Return a tile's first row and how many it has; tiles are as :func:`_row_tiles` cuts them."""
+    return tile * height + min(tile, higher), height + (1 if tile < higher else 0)
+
+
+@jit.inline
 def _describe_panel(zero, job, group, image, y, x, table):
     """Write the table of the panel that begins at row `y` and column `x` of an image; return where the next one does.
 
@@ -336,8 +342,7 @@ def _multiply_panel(zero, job, group, table, height, higher, tile_begin, tile_en
     first = 1 if begin == 0 else 0
     relu = job.relu if end == job.depth else 0
     for i in range(tile_begin, tile_end):
-        row = i * height + min(i, higher)
-        rows = height + (1 if i < higher else 0)
+        row, rows = _rows_of(i, height, higher)
         shift = row * job.out_row * item
         bias = 0
         if job.bias != 0:
@@ -446,8 +451,7 @@ def pack_share(t, threads, zero, address):
     for unit in range(job.groups * tiles * t // threads, job.groups * tiles * (t + 1) // threads):
         group = unit // tiles
         tile = unit - group * tiles
-        row = tile * height + min(tile, higher)
-        rows = height + (1 if tile < higher else 0)
+        row, rows = _rows_of(tile, height, higher)
         source = job.source + (group * job.source_group + row * job.source_row) * item
         out = job.out + group * job.rows * job.depth * item
         for begin in range(0, job.depth, job.depth_block):
