@@ -53,8 +53,8 @@ class DepthwiseJob(NamedTuple):
 DEPTHWISE_JOB = jit.record_type(DepthwiseJob)
 
 
-@jit.inline
-def _write(zero, job, to, value, count, end):
+@jit.unfold
+def write_outputs(zero, job, to, value, count, end):
     """Write up to a vector of outputs; the rest may fall on the next row, which is written later, up to `end`."""
     if job.relu != 0:
         value = relu(value)
@@ -98,13 +98,13 @@ def depthwise_share(t, threads, zero, address):
                         b = fma(weight, load(zero, at + vector), b)
                         c = fma(weight, load(zero, at + 2 * vector), c)
                         d = fma(weight, load(zero, at + 3 * vector), d)
-                    _write(zero, job, to, a, width, end)
+                    write_outputs(zero, job, to, a, width, end)
                     to += vector
-                    _write(zero, job, to, b, width, end)
+                    write_outputs(zero, job, to, b, width, end)
                     to += vector
-                    _write(zero, job, to, c, width, end)
+                    write_outputs(zero, job, to, c, width, end)
                     to += vector
-                    _write(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end)
+                    write_outputs(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end)
                     to += vector
                     x += 4 * width
                 else:
@@ -113,11 +113,11 @@ def depthwise_share(t, threads, zero, address):
                         at = here + peek(0, job.offsets + p * word) * item
                         a = fma(weight, load(zero, at), a)
                         b = fma(weight, load(zero, at + vector), b)
-                    _write(zero, job, to, a, min(width, job.grid_w - x), end)
+                    write_outputs(zero, job, to, a, min(width, job.grid_w - x), end)
                     to += vector
                     x += width
                     if x < job.grid_w:
-                        _write(zero, job, to, b, min(width, job.grid_w - x), end)
+                        write_outputs(zero, job, to, b, min(width, job.grid_w - x), end)
                         to += vector
                         x += width
 

@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from . import jit
+from .depthwise import write_outputs
 from .direct import SERIAL_PRODUCTS, ZEROS
 from .simd import (
     every_second,
@@ -27,7 +28,6 @@ from .simd import (
     load_between,
     peek,
     record,
-    relu,
     splat,
     store,
     store_first,
@@ -101,17 +101,6 @@ def _row(zero, job, plane, y, column, stride, edge):
 
 
 @jit.unfold
-def _write(zero, job, to, value, count, end):
-    """Write up to a vector of outputs; the rest of a vector may fall on the next row, which is written later."""
-    if job.relu != 0:
-        value = relu(value)
-    if count == lanes(zero) or (count == job.out_w and to + lanes(zero) * item_bytes(zero) <= end):
-        store(to, value)
-    else:
-        store_first(to, value, count)
-
-
-@jit.unfold
 def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride, edge):
     """Compute a vector of each output row from `y_begin` to `y_end` - 1, at column `x`."""
     item = item_bytes(zero)
@@ -132,7 +121,7 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
         y += 2
         for _ in range(y_begin, y_end):
             a, b, c = _row(zero, job, plane, y, column, stride, edge)
-            _write(zero, job, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
+            write_outputs(zero, job, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
             to += job.out_w * item
@@ -142,7 +131,7 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
             a, b, c = _row(zero, job, plane, y + 1, column, stride, edge)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             a, b, c = _row(zero, job, plane, y + 2, column, stride, edge)
-            _write(zero, job, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
+            write_outputs(zero, job, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
             to += job.out_w * item
             y += 2
