@@ -101,16 +101,25 @@ def _row(zero, job, plane, y, column, stride, edge):
 
 
 @jit.unfold
+def _nine(zero, weights):
+    """Load a kernel, each of its weights in all lanes."""
+    item = item_bytes(zero)
+    return (
+        splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item)),
+        splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item)),
+        splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item)),
+        splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item)),
+    )  # fmt: skip
+
+
+@jit.unfold
 def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride, edge):
     """Compute a vector of each output row from `y_begin` to `y_end` - 1, at column `x`."""
     item = item_bytes(zero)
     count = min(lanes(zero), job.out_w - x)
     column = x * stride - job.left
     to = out + (y_begin * job.out_w + x) * item
-    w0, w1, w2 = splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item))
-    w3, w4 = splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item))
-    w5, w6 = splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item))
-    w7, w8 = splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item))
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = _nine(zero, weights)
     y = y_begin * stride - job.top
     a, b, c = _row(zero, job, plane, y, column, stride, edge)
     begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
@@ -224,10 +233,7 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
     column = (x + job.left + 1) // 2
     y = (y_begin + job.top + 1) // 2
     to = out + (y_begin * job.out_w + x) * item
-    w0, w1, w2 = splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item))
-    w3, w4 = splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item))
-    w5, w6 = splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item))
-    w7, w8 = splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item))
+    w0, w1, w2, w3, w4, w5, w6, w7, w8 = _nine(zero, weights)
     above, above_left = _two(zero, job, plane, y - 1, column, edge)
     for row in range(y_begin, y_end, 2):
         here, here_left = _two(zero, job, plane, y, column, edge)
