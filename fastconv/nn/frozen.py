@@ -43,8 +43,8 @@ class FrozenConvolution:
     def __init__(self, weight: Array, bias: Array, padding: int = 1) -> None:
         self._filters, self._channels = weight.shape[:2]
         self._padding = padding
-        self._plain = numba.config.DISABLE_JIT or self._channels <= FEW_CHANNELS
-        self._packed = PackedConv2d(weight, bias, padding=padding, activation="relu") if self._plain else None
+        plain = numba.config.DISABLE_JIT or self._channels <= FEW_CHANNELS
+        self._packed = PackedConv2d(weight, bias, padding=padding, activation="relu") if plain else None
         self._bias = bias.copy()
         self._transformed = None if numba.config.DISABLE_JIT else winograd.transform_weights(weight, TILE)
 
