@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -15,19 +13,11 @@ from fastconv import checks
 from fastconv.algorithms import ALGORITHMS, Packing, Pass, choose
 from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
 from fastconv.engines import engine
+from fastconv.kernels import jit
+
+_packing = jit.RenewedLock()  # one for all: packings are rare
 
 # Gives the weights as the named algorithm wants them for a pass: packed now, or kept from an earlier call.
-_packing = threading.Lock()
-
-
-def _after_fork_in_child() -> None:
-    global _packing
-    _packing = threading.Lock()  # the parent's may have been held
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
 _Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
 
 
@@ -442,7 +432,7 @@ class PackedConv2d:
         key = (algorithm, "forward" if ALGORITHMS[algorithm].one_packing else pass_)
         packing = self._packings.get(key)
         if packing is None:
-            with _packing:
+            with _packing.lock:
                 packing = self._packings.get(key)
                 if packing is None:
                     packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_, keep=True)

@@ -28,7 +28,7 @@ MAY_IMPORT = {
         "kernels.winograd",
         "kernels.winograd_transforms",
     },
-    "conv": {"algorithms", "engines", "checks"},
+    "conv": {"algorithms", "engines", "checks", "kernels.jit"},
     "pool": {"engines", "checks"},
     "algorithms": {"checks", "costs", "reference", "kernels"},
     "costs": {"checks", "kernels"},

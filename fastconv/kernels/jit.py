@@ -296,6 +296,24 @@ def _preload_tbb() -> None:
                 ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
 
 
+class RenewedLock:
+    """A lock that is free in a forked child, although another thread of the parent may have held it.
+
+    Attributes
+    ----------
+    lock : threading.Lock
+        To be asked for anew each time.
+    """
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.Lock()
+
+
 class _Regions:
     """Parallel regions under way in this process: forks wait for their end, and nobody enters while one waits.
 

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import bisect
 import operator
-import os
-import threading
 
 import numpy as np
 
-from .jit import address_of
+from .jit import RenewedLock, address_of
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
 
-_lock = threading.Lock()
+_guard = RenewedLock()
 _idle: list[np.ndarray] = []  # by size
 _size = operator.attrgetter("size")
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    _lock = threading.Lock()  # the parent's may have been held
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class borrow:
@@ -49,7 +38,7 @@ class borrow:
 
 
 def _take(nbytes: int) -> np.ndarray:
-    with _lock:
+    with _guard.lock:
         at = bisect.bisect_left(_idle, nbytes, key=_size)
         if at < len(_idle):
             return _idle.pop(at)
@@ -59,7 +48,7 @@ def _take(nbytes: int) -> np.ndarray:
 
 
 def _give_back(buffer: np.ndarray) -> None:
-    with _lock:
+    with _guard.lock:
         bisect.insort(_idle, buffer, key=_size)
         while len(_idle) > 1 and sum(map(_size, _idle)) > KEEP_BYTES:
             _idle.pop(0)  # the largest serves any call
