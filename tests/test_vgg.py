@@ -140,13 +140,19 @@ def test_gradient_of_a_composite_loss_agrees_with_autograd(torch, widths, size, 
 
 def test_float32_is_as_near_to_float64_as_pytorch_float32(torch):
     layers = random_weights(TRUE_WIDTHS, "conv5_1")
-    pictures = [noisy_picture(32, 32, seed).astype(np.float32) for seed in (1, 2, 3)]
-    exact_pictures = [picture.astype(np.float64) for picture in pictures]
-    _, exact = torch_composite_gradient(torch, layers, *exact_pictures, "max")
-    _, theirs = torch_composite_gradient(torch, layers, *pictures, "max")
-    _, ours = composite_gradient(VGG19(layers), *pictures)
-    assert ours.dtype == np.float32
-    assert relative_distance(ours, exact) <= 3 * relative_distance(theirs.numpy(), exact)
+    network = VGG19(layers)
+    ours, theirs = [], []
+    for first in range(1, 6):
+        pictures = [noisy_picture(32, 32, first + i).astype(np.float32) for i in range(3)]
+        exact_pictures = [picture.astype(np.float64) for picture in pictures]
+        _, exact = torch_composite_gradient(torch, layers, *exact_pictures, "max")
+        _, their_gradient = torch_composite_gradient(torch, layers, *pictures, "max")
+        _, our_gradient = composite_gradient(network, *pictures)
+        assert our_gradient.dtype == np.float32
+        ours.append(relative_distance(our_gradient, exact))
+        theirs.append(relative_distance(their_gradient.numpy(), exact))
+    # Medians: in one picture of five either side has a near tie in a window that goes to another place (1e-3 and more).
+    assert np.median(ours) <= 3 * np.median(theirs)
 
 
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])
