@@ -29,7 +29,7 @@ from numba.core.caching import FunctionCache, NullCache, _CacheLocator
 from numba.core.registry import cpu_target
 from numba.np.ufunc import parallel as numba_parallel
 
-# No fast-math. Kernels say themselves where they fuse and in which order they add. What LLVM may reorder, it reorders in
+# No fast-math. Kernels say themselves where they fuse and in which order they add. What LLVM may reorder it reorders in
 # one way in a kernel that runs at once and in another in the copy that is cached, and results differed between the two.
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
