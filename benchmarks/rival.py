@@ -285,6 +285,8 @@ def paint_with_fastconv(content: Path, style: Path, size: int, weights: Path, st
     """Run the preset `best`; return its picture, uint8, and the number of steps it took."""
     from fastconv.style.transfer import Transfer
 
+    if len(scales(size)) == 1:
+        steps *= 2  # which the rival gives to its first scale even if it is the only one
     transfer = Transfer(content, style, weights=weights, preset="best", size=size, enlarge=True, steps=steps)
     for _ in transfer:
         pass

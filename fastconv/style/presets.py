@@ -12,13 +12,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {},
     # The defaults of Katherine Crowson's style-transfer-pytorch (2023), for pixels from 0 to 255, but for two. They are
     # for another training of VGG-19; with the original's features, larger the deeper, they leave too much of the
-    # photograph and a fine grain. So style counts 1.5 times as much, and smoothness 3 times.
+    # photograph and a fine grain. So style counts 1.3 times as much, and smoothness 2.5 times.
     "best": {
         "steps": 500,
         "loss": "wasserstein",
         "alpha": 0.015,
-        "beta": 1.5,
-        "total_variation": 6 / 255**2,
+        "beta": 1.3,
+        "total_variation": 5 / 255**2,
         "style_layers": ("relu1_1:256", "relu2_1:64", "relu3_1:16", "relu4_1:4", "relu5_1:1"),
         "learning_rate": 0.02 * 255,
         "betas": (0.9, 0.99),
