@@ -378,6 +378,21 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(style, folder, undi
     assert (folder / "out.png").read_bytes() == undisturbed[0]
 
 
+def test_a_flipped_bit_in_a_header_is_a_damaged_checkpoint(style, folder):
+    assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt") == 0
+    whole = (folder / "run.ckpt").read_bytes()
+    told = 0
+    for at in (*range(400), *range(len(whole) - 400, len(whole))):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        (folder / "damaged").write_bytes(data)
+        try:
+            checkpoints._read(folder / "damaged")
+        except checkpoints.CheckpointError:
+            told += 1
+    assert told > 200
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

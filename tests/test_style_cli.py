@@ -19,6 +19,7 @@ from fastconv.style import Options, Step, stylize
 from fastconv.style import run as runner
 from fastconv.style.progress import Clock, Progress, format_seconds
 from fastconv.style.scales import Scale
+from fastconv.style.transfer import Transfer
 
 # The first layers only, so that a run takes a moment.
 QUICK = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
@@ -479,3 +480,32 @@ def test_the_example_runs_and_is_short(folder):
     assert done.returncode == 0, done.stderr
     assert "step    1  content 0  style" in done.stdout
     assert size_of(folder / "out.png") == (320, 192)
+
+
+@pytest.mark.parametrize(("error", "code"), [(FloatingPointError("too far"), 1), (MemoryError(), 4)])
+def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, monkeypatch, capsys, error, code):
+    evaluate = Transfer._evaluate
+
+    def failing(transfer, state, objective):
+        if state.step == 3:
+            raise error
+        return evaluate(transfer, state, objective)
+
+    monkeypatch.setattr(Transfer, "_evaluate", failing)
+    assert style("--steps", 5, "--checkpoint", "run.npz") == code
+    assert "the picture as far as it came: out-unfinished.png" in capsys.readouterr().err
+    assert not (folder / "out.png").exists()
+    assert size_of(folder / "out-unfinished.png") == (48, 32)
+    monkeypatch.setattr(Transfer, "_evaluate", evaluate)
+    assert cli.main(["style", "--resume", "run.npz"]) == 0
+    assert size_of(folder / "out.png") == (48, 32)
+
+
+def test_a_report_without_losses_or_photograph_costs_nothing_else(style, folder, monkeypatch):
+    nothing = ("--beta", 0, "--tv", 0, "--report", "run.html")
+    assert style(*nothing, "--log", "run.json") == 0
+    assert (folder / "run.html").is_file()
+    monkeypatch.setattr(runner, "steps_in_all", lambda transfer: (folder / "photo.png").unlink(missing_ok=True) or 4)
+    (folder / "run.json").unlink()
+    assert style(*nothing, "--log", "run.json", "--overwrite") == cli.Exit.OUTPUT
+    assert json.loads((folder / "run.json").read_text())["losses"]

@@ -169,8 +169,7 @@ def _check(folder: Path, outputs: Outputs) -> None:
 
 def _set_aside(outcome: Outcome, say: Log) -> Outcome:
     """Rename an unfinished picture, so that the next run does not take it for a finished one."""
-    path = outcome.outputs.picture
-    unfinished = path.with_stem(f"{path.stem}-unfinished")
-    path.replace(unfinished)
+    unfinished = outcome.outputs.unfinished
+    outcome.outputs.picture.replace(unfinished)
     say(f"it is unfinished and named {unfinished}")
     return replace(outcome, outputs=replace(outcome.outputs, picture=unfinished))

@@ -138,6 +138,8 @@ def loss_chart(losses: Sequence[LossRecord]) -> str:
     curves = {name: [getattr(record, field) for record in losses] for name, field in CURVES.items()}
     curves = {name: values for name, values in curves.items() if max(values) > 0}
     positive = [value for values in curves.values() for value in values if value > 0]
+    if not positive:
+        return ""
     ticks = log_ticks(min(positive), max(positive))
     bottom, top = math.log10(ticks[0]), math.log10(ticks[-1])
     inner_width, inner_height = CHART_WIDTH - MARGIN_LEFT - MARGIN_RIGHT, CHART_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM

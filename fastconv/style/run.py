@@ -22,7 +22,7 @@ from fastconv.kernels import jit
 from fastconv.style import checkpoint, files
 from fastconv.style.checkpoint import Checkpoint
 from fastconv.style.files import OutputError, check_writable
-from fastconv.style.images import PictureLike, check_output, demo_photograph, load, save
+from fastconv.style.images import ImageError, PictureLike, check_output, demo_photograph, load, save
 from fastconv.style.movie import Film, Frame, check_movie, write_movie
 from fastconv.style.options import OptionError
 from fastconv.style.painting import paint
@@ -112,6 +112,11 @@ class Outputs:
     def numbered(self, number: int) -> Path:
         """Return where the picture after so many steps goes."""
         return self.picture.with_stem(f"{self.picture.stem}-{number:04}")
+
+    @property
+    def unfinished(self) -> Path:
+        """Where the picture goes instead if it is not to be taken for a finished one."""
+        return self.picture.with_stem(f"{self.picture.stem}-unfinished")
 
     def for_checkpoint(self) -> dict[str, Any]:
         """Return the fields as JSON knows them, valid in any folder."""
@@ -288,12 +293,16 @@ def carry_out(
 
     started = time.perf_counter()
     with signals_between_steps(stopping) as interruption:
-        for step in transfer:
-            if reporter is not None:
-                reporter.update(step)
-            keeper.after(step)
-            if interruption.signal is not None:
-                break
+        try:
+            for step in transfer:
+                if reporter is not None:
+                    reporter.update(step)
+                keeper.after(step)
+                if interruption.signal is not None:
+                    break
+        except (FloatingPointError, MemoryError):
+            keeper.rescue()
+            raise
         if reporter is not None:
             reporter.end_line()
         outcome = Outcome(outputs, transfer.result(), interruption.signal, time.perf_counter() - started)
@@ -340,6 +349,20 @@ class _Keeper:
         except OutputError as error:
             self._say(f"{error}; the run goes on")
 
+    def rescue(self) -> None:
+        """Write what there is of a run that cannot go on: its checkpoint, and the picture under another name."""
+        if self._transfer.state is None:
+            return
+        picture = self._outputs.unfinished
+        try:
+            if self._checkpoint is not None:
+                self._checkpoint.write(self._frames)
+            _save_picture(picture, self._transfer.result(), self._outputs.bits)
+        except (OutputError, MemoryError) as error:
+            self._say(f"the unfinished picture could not be saved: {error}")
+        else:
+            self._say(f"the picture as far as it came: {picture}")
+
     def at_the_end(self, outcome: Outcome) -> None:
         """Write everything, as much as can be written.
 
@@ -352,13 +375,13 @@ class _Keeper:
         for write in (
             self._write_checkpoint,
             self._write_picture,
+            self._write_log,
             self._write_movie,
             self._write_report,
-            self._write_log,
         ):
             try:
                 write(outcome)
-            except OutputError as error:
+            except (OutputError, ImageError) as error:  # the report shows the photograph, which may be gone
                 failures.append(str(error))
         if failures:
             raise OutputError("; ".join(failures))

@@ -456,8 +456,10 @@ class Transfer:
     def _is_sound(self, state: State, loss: float, gradient: Array) -> bool:
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):
             return False
-        # The line search of L-BFGS may try what is far too long, and knows what to do about it.
-        return isinstance(state.optimizer, LBFGS) or state.step == 0 or loss <= BLOW_UP * self.losses[-1].loss
+        # Pixels that are kept within their range cannot run away, and a loss may begin at next to nothing. The line
+        # search of L-BFGS may try what is far too long, and knows what to do about it.
+        safe = self.options.clip or isinstance(state.optimizer, LBFGS)
+        return safe or state.step == 0 or loss <= BLOW_UP * self.losses[-1].loss
 
     def _step_back(self, state: State, reason: str) -> None:
         reason = f"{reason} at {state.scale.long_side} px after step {state.step}"
