@@ -14,8 +14,6 @@ import sys
 import tempfile
 import time
 
-IMPORTS = "import numpy, numba"
-IMPORT = "import fastconv"
 CONVOLUTION = """
 import numpy as np, fastconv
 x, weight = np.ones((1, 8, 16, 16), np.float32), np.ones((8, 8, 3, 3), np.float32)
@@ -31,8 +29,8 @@ features = network.forward(np.ones((1, 3, 64, 64), np.float32), ["relu5_1"])
 network.backward({"relu5_1": features["relu5_1"]})
 """
 WARM = {
-    "import numpy, numba": IMPORTS,
-    "import fastconv": IMPORT,
+    "import numpy, numba": "import numpy, numba",
+    "import fastconv": "import fastconv",
     "a first convolution, warm": CONVOLUTION,
     "VGG-19, warm": NETWORK,
 }

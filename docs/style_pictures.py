@@ -3,7 +3,7 @@
     python docs/style_pictures.py FOLDER [NAME ...]
 
 FOLDER holds the photographs and paintings that the commands name; masks are drawn if they are missing. Each
-command is run at 192 px, unless it gives a size of its own. Without names (such as beta-3) all pictures are made.
+command is run at 192 px, unless it gives a size of its own. Without names (such as beta-100) all pictures are made.
 """
 
 from __future__ import annotations
