@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.style.colors import luma
-from fastconv.style.images import ImageError, PictureLike, load, resize
+from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
 from fastconv.style.scales import Size, pad_to_grid
 from fastconv.style.tiles import stride_of
 
@@ -22,7 +23,8 @@ def load_mask(source: PictureLike, content: Size, *, name: str) -> Array:
     Parameters
     ----------
     source : picture
-        White where the style applies, black where it does not, grey in between. What is transparent is black.
+        White where the style applies, black where it does not, grey in between. What is transparent is black
+        whatever its colour: a value is brightness times opacity.
     content : (int, int)
         Height and width of the content picture, whose proportions the mask must have.
     name : str
@@ -44,12 +46,19 @@ def load_mask(source: PictureLike, content: Size, *, name: str) -> Array:
         raise ImageError(
             f"{name}: {width}x{height} px is out of proportion to the content picture's {content[1]}x{content[0]} px"
         )
-    mask: Array = luma(picture.rgb) / 255
-    if picture.alpha is not None:
-        mask *= picture.alpha
+    mask = _brightness(picture)
     if not mask.any():
         raise ImageError(f"{name} is black all over; expected white where the style applies")
     return mask
+
+
+def _brightness(picture: Picture) -> Array:
+    """Return luma times opacity, shape (H, W), from 0 to 1."""
+    if picture.alpha is None:
+        return luma(picture.rgb) / 255
+    # The colours are on white: less what it shines through, they are the picture's own, times their opacity.
+    white = 255 * (1 - picture.alpha[..., None])
+    return np.clip(luma(picture.rgb - white) / 255, 0, 1)
 
 
 def at_size(mask: Array, size: Size) -> Array:
