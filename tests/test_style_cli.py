@@ -423,10 +423,19 @@ def test_time_left_goes_by_pixels_and_leaves_out_first_steps():
     assert clock.seconds_left == 0
 
 
+def test_a_run_that_goes_on_has_first_steps_of_its_own():
+    clock = Clock((Scale(10, 20, 8), PLAN[1]))
+    clock.update(step(20, 3, 100.0))  # compiles, though it is not the scale's first step
+    assert clock.seconds_left is None
+    clock.update(step(20, 4, 2.0))
+    assert clock.seconds_left == pytest.approx(6 * 2.0 + 3 * 4 * 2.0)
+
+
 def test_time_left_can_go_by_the_work_of_tiles():
     clock = Clock(PLAN, work=lambda scale: 1000 * scale.long_side)
-    clock.update(step(20, 2, 1.0))
-    assert clock.seconds_left == pytest.approx(1.0 + 3 * 2 * 1.0)
+    for number in (1, 2):
+        clock.update(step(20, number, 1.0))
+    assert clock.seconds_left == pytest.approx(3 * 2 * 1.0)
 
 
 def test_a_terminal_has_one_line_that_renews_itself(clock, monkeypatch):

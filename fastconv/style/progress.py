@@ -87,7 +87,8 @@ class Progress:
 class Clock:
     """Estimates the time left from the work that is left.
 
-    The first step at each scale does not count, since kernels are compiled and buffers are grown in it.
+    The first step that it is told of at each scale does not count, since kernels are compiled and buffers are grown
+    in it: with a run that goes on from a checkpoint, too, where that is not the scale's own first.
 
     Parameters
     ----------
@@ -102,14 +103,16 @@ class Clock:
         self._left = sum(work(scale) * scale.steps for scale in plan)
         self._seconds = 0.0
         self._done = 0.0
+        self._begun: set[int] = set()
 
     def update(self, step: Step) -> None:
         """Take note of a step."""
         work = self._work[step.scale]
         self._left -= work
-        if step.step > 1:
+        if step.scale in self._begun:
             self._seconds += step.seconds
             self._done += work
+        self._begun.add(step.scale)
 
     @property
     def seconds_left(self) -> float | None:
