@@ -194,6 +194,12 @@ def test_what_is_done_is_kept_when_a_study_is_interrupted(weights, folder):
     assert list(json.loads(StudyFiles(folder / "out").numbers.read_text())["rows"]) == ["a"]
 
 
+def test_a_study_that_ends_before_its_first_run_writes_nothing(weights, folder):
+    with pytest.raises(OptionError):
+        study(*PICTURES, folder / "out", weights=weights, rows={"a": [Setting(steps=0)]}, **SMALL)
+    assert list((folder / "out").iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made(weights, folder):
     with pytest.raises(OutputError, match="cannot be made"):
         study(*PICTURES, folder / "no" / "such", weights=weights)

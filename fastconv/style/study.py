@@ -345,7 +345,7 @@ def study(
     Returns
     -------
     StudyFiles
-        What was written. When the study ends early, it is about the runs that were done until then.
+        What was written, when all runs are done.
 
     Raises
     ------
@@ -353,6 +353,11 @@ def study(
         If Matplotlib is missing, before anything else is done.
     OutputError
         If something can't be written; and what `Transfer` raises.
+
+    Notes
+    -----
+    When an exception ends the study early, such as a KeyboardInterrupt, the files are written of the runs that are
+    done, if there is one, before it is raised again.
     """
     import matplotlib.figure  # noqa: F401  a study that can't be drawn at its end had better not begin
 
