@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -273,7 +273,11 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help="the picture to make: .png, .jpg, .webp or .tif; or a folder"
     )
-    parser.add_argument("--demo", action="store_true", help="need no pictures; writes demo.png")
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="need no pictures; writes demo.png, 384 px unless --size or --preset says otherwise",
+    )
     parser.add_argument("--preset", metavar="NAME", help="fast, best or gatys: which defaults the other options have")
     parser.add_argument("--list-layers", action="store_true", help="print the names of the network's layers")
 
@@ -284,7 +288,11 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     picture.add_argument("--alpha", "--content-weight", type=float, metavar="X", help="weight of the photograph")
     picture.add_argument("--beta", "--style-weight", type=float, metavar="X", help="weight of the style")
     picture.add_argument(
-        "--style-weights", "-sw", type=_numbers, metavar="X,X,...", help="shares of several paintings (default: equal)"
+        "--style-weights",
+        "-sw",
+        type=_numbers("numbers separated by commas, one for each painting, such as 1,3"),
+        metavar="X,X,...",
+        help="shares of several paintings (default: equal)",
     )
     picture.add_argument(
         "--mask",
@@ -321,7 +329,12 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     method.add_argument("--padding", metavar="NAME", help="replicate, or zeros, which paint a frame")
     method.add_argument("--optimizer", metavar="NAME", help="adam or lbfgs")
     method.add_argument("--learning-rate", "--lr", type=float, metavar="X", help="grey levels a step, about")
-    method.add_argument("--betas", type=_numbers, metavar="X,X", help="decay rates of Adam")
+    method.add_argument(
+        "--betas",
+        type=_numbers("two numbers from 0 to below 1, separated by a comma, such as 0.9,0.99"),
+        metavar="X,X",
+        help="decay rates of Adam",
+    )
     method.add_argument("--no-clip", dest="clip", action="store_false", help="let pixels leave 0 to 255")
     method.add_argument("--average", type=float, metavar="X", help="decay of the average of the steps; 0: the last one")
 
@@ -379,8 +392,16 @@ def _size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+def _numbers(expected: str) -> Callable[[str], tuple[float, ...]]:
+    """Return what reads numbers between commas, and asks for what is `expected` where there is something else."""
+
+    def read(text: str) -> tuple[float, ...]:
+        try:
+            return tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}") from None
+
+    return read
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -571,6 +592,7 @@ def _limit_threads(number: int) -> None:
 
 def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], Path, dict[str, Any]]:
     """Return content, styles, output and the options given, or raise if they don't make a command."""
+    from fastconv.style.presets import PRESETS
     from fastconv.style.run import DEMO_SIZE, demo_output, demo_pictures
 
     options = {name: value for name, value in vars(args).items() if name in _style_defaults()}
@@ -578,7 +600,8 @@ def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], Path, d
         if args.pictures:
             raise CommandError(Exit.USAGE, f"style: --demo takes no pictures, got {' '.join(args.pictures)}")
         content, style = demo_pictures()
-        return content, [style], getattr(args, "output", None) or demo_output(), {"size": DEMO_SIZE, **options}
+        size = PRESETS.get(options.get("preset", ""), {}).get("size", DEMO_SIZE)
+        return content, [style], getattr(args, "output", None) or demo_output(), {"size": size, **options}
     if len(args.pictures) < 2:
         raise CommandError(
             Exit.USAGE, "style: expected CONTENT STYLE [STYLE ...] -o OUT, or --demo; see fastconv style --help"

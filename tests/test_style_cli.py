@@ -202,6 +202,22 @@ def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
     assert size_of(folder / "out.png") == (48, 32)
 
 
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ([], 384),
+        (["--preset", "fast"], 384),
+        (["--preset", "best"], 384),
+        (["--preset", "gatys"], "320x192"),
+        (["--preset", "gatys", "--size", 40], 40),
+    ],
+)
+def test_the_demo_has_the_size_of_a_preset_that_says_one(style, folder, capsys, monkeypatch, options, size):
+    monkeypatch.setattr(runner, "demo_pictures", lambda: (folder / "photo.png", folder / "painting.png"))
+    assert style("--demo", *options, "--json", pictures=(), output=()) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["size"] == size
+
+
 # --- how it ends --------------------------------------------------------------------------------------------
 
 
@@ -219,7 +235,9 @@ def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
         ({"options": ["--size", "wide"]}, "size must be"),
         ({"options": ["--loss", "none"]}, "loss must be one of relative, gatys, gram"),
         ({"options": ["--beta", "nan"]}, "beta must be"),
-        ({"options": ["--style-weights", "1,x"]}, "--style-weights"),
+        ({"options": ["--style-weights", "1,x"]}, "--style-weights/-sw: expected numbers separated by commas, one for"),
+        ({"options": ["--betas", "0.9;0.99"]}, "--betas: expected two numbers from 0 to below 1, separated by a comma"),
+        ({"options": ["--betas", "0.9"]}, "betas must be two numbers in [0, 1), got (0.9,)"),
         ({"options": ["--style-weights", "1,2"]}, "style_weights must be as many"),
         ({"options": ["--init", "nowhere.png"]}, "nowhere.png"),
         ({"options": ["--threads", 0]}, "threads"),
