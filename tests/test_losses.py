@@ -64,10 +64,10 @@ def test_a_mask_of_ones_and_zeros_cuts_out_a_part(rng):
     features, mask = rng.normal(size=(1, 4, 3, 5)), np.zeros((3, 5))
     mask[:, 2:] = 1
     np.testing.assert_allclose(gram_matrix(features, mask), gram_matrix(features[..., 2:]), rtol=1e-12, atol=1e-14)
-    masked, cut = (StyleLoss(np.eye(4), mask=mask), StyleLoss(np.eye(4)))
-    assert masked.forward(features) == pytest.approx(cut.forward(features[..., 2:]), rel=1e-12)
-    gradient = gradient_of(masked, features)
-    np.testing.assert_allclose(gradient[..., 2:], gradient_of(cut, features[..., 2:]), rtol=1e-10, atol=1e-14)
+    gradient, cut = np.zeros_like(features), np.zeros((1, 4, 3, 3))
+    add_gram_gradient(features, np.eye(4), gradient, mask)
+    add_gram_gradient(features[..., 2:], np.eye(4), cut)
+    np.testing.assert_allclose(gradient[..., 2:], cut, rtol=1e-10, atol=1e-14)
     assert not gradient[..., :2].any()
 
 
@@ -132,13 +132,12 @@ def losses(rng, normalization):
     return {
         "content": ContentLoss(target, normalization, weight=1.7),
         "style": StyleLoss(gram_matrix(target), normalization, weight=1.7),
-        "masked style": StyleLoss(gram_matrix(target), normalization, weight=1.7, mask=rng.uniform(size=(4, 5))),
         "total variation": TotalVariation(weight=1.7),
     }
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-@pytest.mark.parametrize("name", ["content", "style", "masked style", "total variation"])
+@pytest.mark.parametrize("name", ["content", "style", "total variation"])
 def test_gradients_agree_with_finite_differences(rng, name, normalization):
     loss = losses(rng, normalization)[name]
     features = rng.normal(size=(1, 3, 4, 5))
@@ -211,7 +210,7 @@ def test_float32_stays_float32_and_is_summed_in_float64(name):
         assert value == pytest.approx(exact, rel=1e-7)
 
 
-@pytest.mark.parametrize("name", ["content", "style", "masked style", "total variation"])
+@pytest.mark.parametrize("name", ["content", "style", "total variation"])
 def test_gradients_are_added_and_features_are_not_written_to(rng, name):
     loss = losses(rng, "relative")[name]
     features, total = rng.normal(size=(2, 1, 3, 4, 5))
@@ -296,12 +295,9 @@ def test_losses_say_what_is_wrong(rng):
         ContentLoss(features).forward(features.astype(np.float32))
     with pytest.raises(ValueError, match="the target's 3 channels and dtype float64, got 2 and float64"):
         StyleLoss(gram_matrix(features)).forward(features[:, :2])
-    with pytest.raises(ValueError, match="mask must have shape \\(H, W\\), values of at least 0 and one above it"):
-        StyleLoss(gram_matrix(features), mask=np.zeros((4, 5)))
-    with pytest.raises(ValueError, match="mask must have"):
-        StyleLoss(gram_matrix(features), mask=np.full((4, 5), np.nan))
-    with pytest.raises(ValueError, match="the mask's height and width \\(5, 4\\), got \\(4, 5\\)"):
-        StyleLoss(gram_matrix(features), mask=np.ones((5, 4))).forward(features)
+    for value in (0, -1, np.nan):
+        with pytest.raises(ValueError, match=f"mask must have values of at least 0 and one above it, got {value} to"):
+            gram_matrix(features, np.full((4, 5), value, float))
     with pytest.raises(ValueError, match="not all zeros"):
         ContentLoss(np.zeros_like(features))
     with pytest.raises(TypeError, match="float32 or float64, got int64"):

@@ -24,7 +24,8 @@ matrix of the style picture. Gram matrices are divided by M, so pictures of diff
 1 / (C M u^2), where u = 57.6 is the unit of its features.
 
 A style that applies to a part of the picture only has a mask T, a weight for each position. Means over positions
-become means weighted by T: G = sum_p T_p F_p F_p^T / sum_p T_p.
+become means weighted by T: G = sum_p T_p F_p F_p^T / sum_p T_p. It belongs to the functions between features and
+their means, such as `gram_matrix` and `add_gram_gradient`; a loss has `compare` for means, wherever they come from.
 """
 
 from __future__ import annotations
@@ -133,8 +134,13 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
 
 
 def _check_mask(features: Array, mask: Array | None) -> None:
-    if mask is not None and mask.shape != features.shape[2:]:
+    if mask is None:
+        return
+    if mask.shape != features.shape[2:]:
         raise ValueError(f"mask must have the features' shape {features.shape[2:]}, got {mask.shape}")
+    low, high = mask.min(), mask.max()
+    if not (low >= 0 and high > 0):  # so written, it refuses NaN too
+        raise ValueError(f"mask must have values of at least 0 and one above it, got {low:g} to {high:g}")
 
 
 class ContentLoss:
@@ -189,24 +195,14 @@ class StyleLoss(Differentiable):
         Which k_l; see the module's table.
     weight : float
         Factor of the loss and its gradient.
-    mask : ndarray, shape (H, W), of the target's dtype, optional
-        Where in the picture the style applies; kept by reference.
     """
 
-    def __init__(
-        self,
-        target: Array,
-        normalization: str = "relative",
-        *,
-        weight: float = 1.0,
-        mask: Array | None = None,
-    ) -> None:
+    def __init__(self, target: Array, normalization: str = "relative", *, weight: float = 1.0) -> None:
         float_dtype(target.dtype)
         if target.ndim != 2 or target.shape[0] != target.shape[1]:
             raise ValueError(f"target must be a Gram matrix of shape (C, C), got {target.shape}")
         self.target = target
         self.weight = weight
-        self.mask = check_mask(mask)
         self._scale = _look_up(STYLE_SCALES, normalization)(target)
 
     def compare(self, gram: Array) -> tuple[float, Array]:
@@ -218,14 +214,14 @@ class StyleLoss(Differentiable):
 
     def forward(self, features: Array) -> float:
         """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
-        check_features(features, len(self.target), self.target.dtype, self.mask)
-        loss, slope = self.compare(gram_matrix(features, self.mask))
+        check_features(features, len(self.target), self.target.dtype)
+        loss, slope = self.compare(gram_matrix(features))
         self._save(slope)
         return loss
 
     def backward(self, features: Array, total: Array) -> None:
         """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
-        add_gram_gradient(features, self._take(), total, self.mask)
+        add_gram_gradient(features, self._take(), total)
 
 
 class TotalVariation:
@@ -280,22 +276,13 @@ _NEIGHBOURS = tuple(
 """For each pair of neighbours: its share, and where the one and the other are."""
 
 
-def check_mask(mask: Array | None) -> Array | None:
-    """Return `mask`, or raise a ValueError that says why it can't weigh positions."""
-    if mask is not None and (mask.ndim != 2 or not (mask.min(initial=0) >= 0 and mask.sum() > 0)):
-        raise ValueError(f"mask must have shape (H, W), values of at least 0 and one above it, got shape {mask.shape}")
-    return mask
-
-
-def check_features(features: Array, channels: int, dtype: np.dtype[Any], mask: Array | None) -> None:
-    """Raise a ValueError if features are not of the target's channels and dtype, or the mask's size."""
+def check_features(features: Array, channels: int, dtype: np.dtype[Any]) -> None:
+    """Raise a ValueError if features are not of the target's channels and dtype."""
     flat = _flatten(features)
     if len(flat) != channels or flat.dtype != dtype:
         raise ValueError(
             f"features must have the target's {channels} channels and dtype {dtype}, got {len(flat)} and {flat.dtype}"
         )
-    if mask is not None and mask.shape != features.shape[2:]:
-        raise ValueError(f"features must have the mask's height and width {mask.shape}, got {features.shape[2:]}")
 
 
 def _total_weight(features: Array, mask: Array | None) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.nn.layers import Differentiable
-from fastconv.nn.losses import UNIT, add_gram_gradient, check_features, check_mask, gram_matrix
+from fastconv.nn.losses import UNIT, add_gram_gradient, check_features, gram_matrix
 
 Array = NDArray[Any]
 
@@ -52,9 +52,10 @@ def feature_moments(features: Array, mask: Array | None = None) -> Moments:
     Moments
         Of the features' dtype.
     """
+    gram = gram_matrix(features, mask)  # which checks both
     flat = features[0].reshape(features.shape[1], -1)
     mean = flat.mean(axis=1) if mask is None else flat @ (mask / mask.sum()).ravel()
-    return Moments(mean, gram_matrix(features, mask))
+    return Moments(mean, gram)
 
 
 def add_moments_gradient(features: Array, slope: Moments, total: Array, mask: Array | None = None) -> None:
@@ -79,15 +80,13 @@ class WassersteinLoss(Differentiable):
         Of the style picture's features, which may be of any size.
     weight : float
         Factor of the loss and its gradient.
-    mask : ndarray, shape (H, W), of the target's dtype, optional
-        Where in the picture the style applies; kept by reference.
 
     Notes
     -----
     The module says what W is; u is `fastconv.nn.losses.UNIT`. Matrix roots are taken in float64.
     """
 
-    def __init__(self, target: Moments, *, weight: float = 1.0, mask: Array | None = None) -> None:
+    def __init__(self, target: Moments, *, weight: float = 1.0) -> None:
         channels = len(target.mean)
         if target.gram.shape != (channels, channels):
             raise ValueError(
@@ -96,7 +95,6 @@ class WassersteinLoss(Differentiable):
             )
         self.target = target
         self.weight = weight
-        self.mask = check_mask(mask)
         self._scale = weight / (channels * UNIT**2)
         covariance = _covariance(target)
         self._variance = float(np.trace(covariance))
@@ -129,14 +127,14 @@ class WassersteinLoss(Differentiable):
 
     def forward(self, features: Array) -> float:
         """Return the loss of `features`, shape (1, C, H, W), of the target's dtype."""
-        check_features(features, len(self.target.mean), self.target.mean.dtype, self.mask)
-        loss, slope = self.compare(feature_moments(features, self.mask))
+        check_features(features, len(self.target.mean), self.target.mean.dtype)
+        loss, slope = self.compare(feature_moments(features))
         self._save(slope)
         return loss
 
     def backward(self, features: Array, total: Array) -> None:
         """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
-        add_moments_gradient(features, self._take(), total, self.mask)
+        add_moments_gradient(features, self._take(), total)
 
 
 def _covariance(moments: Moments) -> Array:
