@@ -294,7 +294,7 @@ def paint_with_fastconv(content: Path, style: Path, size: int, weights: Path, st
 
 
 def run_alone(side: str, arguments: argparse.Namespace) -> None:
-    """Paint with one side in this process; write the picture, and beside it what it took."""
+    """Paint with one side in this process; write the picture, and beside it the record of what it took."""
     if side == OURS:
         import fastconv
 
@@ -307,9 +307,16 @@ def run_alone(side: str, arguments: argparse.Namespace) -> None:
         paint = paint_with_torch
     pixels, steps = paint(arguments.content, arguments.style, arguments.size, arguments.weights, arguments.steps)
     cpu = time.process_time()  # of all threads, from the process's start
-    target = picture_of(side, arguments)
-    Image.fromarray(pixels).save(target)
-    target.with_suffix(".json").write_text(json.dumps(Run(cpu, steps)._asdict()))
+    Image.fromarray(pixels).save(picture_of(side, arguments))
+    keep_record(Run(cpu, steps), side, arguments)
+
+
+def keep_record(run: Run, side: str, arguments: argparse.Namespace) -> None:
+    """Write what one side took, and under which conditions."""
+    from fastconv.style.files import write
+
+    record = {"run": run._asdict(), "conditions": conditions(side, arguments)}
+    write(record_of(side, arguments), json.dumps(record, indent=1).encode())
 
 
 def picture_of(side: str, arguments: argparse.Namespace) -> Path:
@@ -318,15 +325,42 @@ def picture_of(side: str, arguments: argparse.Namespace) -> Path:
     return arguments.folder / name
 
 
+def record_of(side: str, arguments: argparse.Namespace) -> Path:
+    """Return where the record of one side's run belongs."""
+    return picture_of(side, arguments).with_suffix(".json")
+
+
+def conditions(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what one side's result depends on, as JSON knows it, and the digest of its picture."""
+    from fastconv.style.files import sha256
+    from fastconv.style.presets import options_of
+
+    inputs = {"content": arguments.content, "style": arguments.style, "weights": arguments.weights}
+    result = picture_of(side, arguments)
+    package = importlib.import_module("fastconv" if side == OURS else "torch")
+    return {
+        **{name: getattr(arguments, name) for name in ("size", "threads", "steps")},
+        **({"preset": str(options_of("best", {}))} if side == OURS else {}),
+        **{name: sha256(path) for name, path in inputs.items()},
+        "version": package.__version__,
+        "result": sha256(result) if result.exists() else None,
+    }
+
+
 def ensure_painted(side: str, arguments: argparse.Namespace) -> Run:
-    """Let one side paint, unless its picture is there already; return what it took."""
-    record = picture_of(side, arguments).with_suffix(".json")
-    if not record.exists():
+    """Let one side paint, unless what it made is there, under the same conditions; return what it took."""
+    record = record_of(side, arguments)
+    stored = json.loads(record.read_text()) if record.exists() else {}
+    before, now = stored.get("conditions", {}), conditions(side, arguments)
+    differing = [name for name, value in now.items() if before.get(name) != value]
+    if differing:
+        if stored:
+            print(f"  {side} paints again, since these differ from {record}: {', '.join(differing)}", flush=True)
         command = [sys.executable, "-m", "benchmarks.rival", str(arguments.content), str(arguments.style)]
         for option in ("size", "threads", "weights", "folder", "steps"):
             command += [f"--{option}", str(getattr(arguments, option))]
         subprocess.run([*command, "--alone", side], check=True)
-    return Run(**json.loads(record.read_text()))
+    return Run(**json.loads(record.read_text())["run"])
 
 
 def scores(arguments: argparse.Namespace) -> Mapping[str, Mapping[str, float]]:
@@ -368,7 +402,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of each (default: %(default)s)")
     parser.add_argument("--weights", type=Path, help="a converted .npz (default: the weights that are found first)")
     parser.add_argument(
-        "--folder", type=Path, default=Path(), help="for the pictures; what is there is not painted again"
+        "--folder",
+        type=Path,
+        default=Path(),
+        help="for the pictures; what is there is not painted again, unless by other settings, files or versions",
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="at each scale but the first (default: %(default)s)")
     parser.add_argument("--alone", choices=(OURS, RIVAL), help=argparse.SUPPRESS)

@@ -1,12 +1,15 @@
 """The rival's objective, written in PyTorch, against ours: but for two weights it is what `best` minimises."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fastconv.nn.vgg import VGG19
 from fastconv.style.objective import Objective
-from fastconv.style.presets import options_of
+from fastconv.style.presets import PRESETS, options_of
 from fastconv.style.scales import plan_scales
 
 from . import rival
@@ -103,3 +106,80 @@ def test_the_rival_comes_closer_to_its_aim(weights, pictures):
             for rgb in (np.asarray(rival.read(content)), painted)
         )
     assert done < begun
+
+
+@pytest.fixture
+def paintings(monkeypatch):
+    """Let the processes that paint be calls, which make a black picture; give a list of the steps of each."""
+    calls = []
+
+    def paint(content, style, size, weights, steps):
+        calls.append(steps)
+        return np.zeros((4, 6, 3), np.uint8), steps
+
+    def run(command, check):
+        assert command[:3] == [sys.executable, "-m", "benchmarks.rival"]
+        arguments = rival._parser().parse_args(command[3:])
+        rival.run_alone(arguments.alone, arguments)
+
+    for name in ("paint_with_torch", "paint_with_fastconv"):
+        monkeypatch.setattr(rival, name, paint)
+    for module in ("torch", "fastconv"):
+        monkeypatch.setattr(f"{module}.set_num_threads", lambda number: None)
+    monkeypatch.setattr(rival.subprocess, "run", run)
+    return calls
+
+
+@pytest.fixture
+def arguments(pictures, tmp_path):
+    weights = tmp_path / "weights.npz"
+    weights.write_bytes(b"weights")
+    options = ["--weights", str(weights), "--folder", str(tmp_path), "--steps", "3", "--threads", "1"]
+    return rival._parser().parse_args([*map(str, pictures[:2]), *options])
+
+
+def change(monkeypatch, arguments, side, what):
+    """Make one thing another than it was."""
+    if what in ("threads", "steps"):
+        setattr(arguments, what, 7)
+    elif what == "version":
+        monkeypatch.setattr("fastconv.__version__" if side == rival.OURS else "torch.__version__", "99")
+    elif what == "preset":
+        monkeypatch.setitem(PRESETS, "best", {**PRESETS["best"], "beta": 99.0})
+    else:
+        path = rival.picture_of(side, arguments) if what == "result" else getattr(arguments, what)
+        path.write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("side", [rival.OURS, rival.RIVAL])
+def test_what_is_there_is_not_painted_again(arguments, paintings, capsys, side):
+    first, second = (rival.ensure_painted(side, arguments) for _ in range(2))
+    assert first == second
+    assert paintings == [3]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("what", ["threads", "steps", "version", "content", "style", "weights", "result"])
+@pytest.mark.parametrize("side", [rival.OURS, rival.RIVAL])
+def test_what_was_made_otherwise_is_painted_again(monkeypatch, arguments, paintings, capsys, side, what):
+    rival.ensure_painted(side, arguments)
+    change(monkeypatch, arguments, side, what)
+    assert rival.ensure_painted(side, arguments).steps == arguments.steps
+    assert len(paintings) == 2
+    record = rival.record_of(side, arguments)
+    assert capsys.readouterr().out == f"  {side} paints again, since these differ from {record}: {what}\n"
+    assert rival.ensure_painted(side, arguments).steps == arguments.steps
+    assert len(paintings) == 2
+
+
+@pytest.mark.parametrize(("side", "count"), [(rival.OURS, 2), (rival.RIVAL, 1)])
+def test_another_preset_matters_to_the_side_that_has_it(monkeypatch, arguments, paintings, side, count):
+    rival.ensure_painted(side, arguments)
+    change(monkeypatch, arguments, side, "preset")
+    rival.ensure_painted(side, arguments)
+    assert len(paintings) == count
+
+
+def test_a_record_that_does_not_say_how_is_not_trusted(arguments, paintings):
+    rival.record_of(rival.OURS, arguments).write_text(json.dumps({"cpu": 1.0, "steps": 2}))
+    assert rival.ensure_painted(rival.OURS, arguments).steps == 3
