@@ -7,6 +7,7 @@ that runs it and returns an exit code. What only one of them needs, its function
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -69,10 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse's way out, after --help as after a mistake
         return int(stop.code or 0)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, where a failure can still be handled
+        return code
     except KeyboardInterrupt:
         say("interrupted")
         return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the results, such as head, has had enough. Python would try once more to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OUTPUT
     except Exception as error:
         return _explain(error, args.extra)
 

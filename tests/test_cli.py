@@ -264,3 +264,13 @@ class TestWeights:
         code, out, _ = run("weights", "check", "nowhere.mat")
         assert code == 3
         assert "nowhere.mat: cannot be read" in out
+
+
+def test_a_reader_that_has_had_enough():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "import sys; from fastconv import cli; sys.exit(cli.main(['info']))"]
+    with os.fdopen(writing, "wb") as closed:
+        finished = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert finished.stderr == ""
+    assert finished.returncode == cli.Exit.OUTPUT
