@@ -368,6 +368,22 @@ def test_an_mp4_has_every_frame(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.mp4"]
 
 
+@pytest.mark.parametrize("name", ["run.gif", "run.mp4"])
+def test_an_encoder_that_fails_costs_the_film_alone(folder, capsys, monkeypatch, name):
+    import imageio.v3
+
+    def failing(*arguments, **options):
+        raise RuntimeError("ffmpeg has ended\n\nFFMPEG COMMAND:\nffmpeg -y")
+
+    monkeypatch.setattr(imageio.v3, "imwrite", failing)
+    assert cli.main([*RUN, "--movie", name, "--report", "run.html"]) == 5
+    printed = capsys.readouterr().err
+    assert f"{name} cannot be written: its frames could not be encoded: ffmpeg has ended" in printed
+    assert "FFMPEG COMMAND" not in printed
+    assert "Traceback" not in printed
+    assert {path.name for path in folder.iterdir()} == {"photo.png", "painting.png", "out.png", "run.html"}
+
+
 def test_films_are_probed(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"expected \.gif or \.mp4"):
         check_movie(tmp_path / "run.avi")

@@ -103,15 +103,23 @@ def write_movie(path: Path, frames: Sequence[Frame]) -> None:
     Raises
     ------
     OutputError
-        If the file can't be written.
+        If the frames can't be encoded, or the file can't be written.
     """
-    is_gif = path.suffix.lower() == ".gif"
+    try:
+        film = _encode(frames, is_gif=path.suffix.lower() == ".gif")
+    except Exception as error:  # imageio's plugins, and ffmpeg behind them, raise nearly every type there is
+        reason = (str(error) or type(error).__name__).splitlines()[0]  # ffmpeg's goes on with its whole command
+        raise OutputError(f"{path} cannot be written: its frames could not be encoded: {reason}") from error
+    files.write(path, film)
+
+
+def _encode(frames: Sequence[Frame], *, is_gif: bool) -> bytes:
     last = frames[-1].image()
     height, width = size_to_fit((last.height, last.width), GIF_SIDE if is_gif else FRAME_SIDE)
     size = (width, height) if is_gif else (width // 2 * 2, height // 2 * 2)  # which H.264 demands
     pictures = [np.asarray(frame.image().resize(size, Image.Resampling.BICUBIC)) for frame in frames]
     pictures += pictures[-1:] * round(LAST_FRAME_SECONDS * FRAMES_PER_SECOND)
-    files.write(path, _encode_gif(pictures) if is_gif else _encode_mp4(pictures))
+    return _encode_gif(pictures) if is_gif else _encode_mp4(pictures)
 
 
 def _encode_gif(pictures: Sequence[NDArray[Any]]) -> bytes:
