@@ -98,6 +98,15 @@ def killed(transfer, *arguments):
     return step(transfer, *arguments)
 Transfer._step = killed
 """
+WAIT_BEFORE_THE_LAST_STEP = """
+from fastconv.style.transfer import Transfer
+step = Transfer._step
+def waiting(transfer, *arguments):
+    if len(transfer.losses) == 8:
+        time.sleep(120)
+    return step(transfer, *arguments)
+Transfer._step = waiting
+"""
 KILL_WHILE_WRITING = """
 import numpy as np
 from fastconv.style import checkpoint
@@ -156,15 +165,18 @@ def test_a_killed_run_goes_on_bit_for_bit(style, folder, undisturbed, capsys, wh
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(style, folder, undisturbed):
-    command = [sys.executable, "-c", PROGRAM, "style", *RUN, "-o", "out.png", "--checkpoint", "run.ckpt"]
+    code = "import time\n" + WAIT_BEFORE_THE_LAST_STEP + PROGRAM
+    command = [sys.executable, "-c", code, "style", *RUN, "-o", "out.png", "--checkpoint", "run.ckpt"]
     process = subprocess.Popen([*command, "--save-every", "1"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while not (folder / "out-0004.png").exists() and time.monotonic() < deadline:
+        while not (folder / "out-0004.png").exists() and process.poll() is None:
             time.sleep(0.002)
     finally:
         process.kill()
         process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert (folder / "out-0004.png").exists()
+    assert not (folder / "out.png").exists()
     assert style("--resume", "run.ckpt") == 0
     assert (folder / "out.png").read_bytes() == undisturbed[0]
 
@@ -393,6 +405,18 @@ def test_a_flipped_bit_in_a_header_is_a_damaged_checkpoint(style, folder):
     assert told > 200
 
 
+def test_an_array_that_is_claimed_to_be_huge_is_a_damaged_checkpoint(style, folder, undisturbed, capsys):
+    assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", "--save-every", 4) == 0
+    path = folder / "run.ckpt"
+    data = path.read_bytes()
+    shape = b"'shape': (1, 3, 64, 96), }" + 5 * b" "
+    assert shape in data
+    path.write_bytes(data.replace(shape, b"'shape': (999999999999999,), }".ljust(len(shape))))
+    assert style("--resume", "run.ckpt") == 0
+    assert f"going on from {previous(path)}, the one before it" in capsys.readouterr().err
+    assert (folder / "out.png").read_bytes() == undisturbed[0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -412,8 +436,10 @@ def test_what_is_no_checkpoint_is_refused(style, folder, capsys, content, messag
 
 
 def test_other_archives_are_refused(style, folder, saved, monkeypatch, capsys):
-    np.savez(folder / "other.npz", losses=np.zeros(3))
-    assert style("--resume", "other.npz") == 2
+    for arrays in ({"losses": np.zeros(3)}, {"document": np.frombuffer(b"[1]", np.uint8)}):
+        np.savez(folder / "other.npz", **arrays)
+        assert style("--resume", "other.npz") == 2
+        assert "other.npz is no checkpoint" in capsys.readouterr().err
     path = saved(monkeypatch)
     edit(path, lambda document: document.update(format=99))
     assert style("--resume", path) == 2

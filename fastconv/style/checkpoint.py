@@ -271,16 +271,13 @@ def _read(path: Path) -> Saved:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
         document = json.loads(arrays.pop("document").tobytes())
+        version = document.get("format")
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; expected a checkpoint") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # a flipped bit in a header may raise anything, even a TokenError
+    except Exception as error:  # a flipped bit in a header may raise anything, even a TokenError or a MemoryError
         raise CheckpointError(f"{path} is no checkpoint, or a damaged one: {error}") from error
-    if document.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is a checkpoint of format {document.get('format')}; this version of fastconv reads {FORMAT}"
-        )
+    if version != FORMAT:
+        raise CheckpointError(f"{path} is a checkpoint of format {version}; this version of fastconv reads {FORMAT}")
     return Saved(path, document, arrays)
 
 
