@@ -416,6 +416,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _style(args: argparse.Namespace) -> int:
+    from fastconv.style.files import is_folder
     from fastconv.style.run import run
 
     if "list_layers" in args:
@@ -433,7 +434,7 @@ def _style(args: argparse.Namespace) -> int:
             if "threads" in args:
                 _limit_threads(args.threads)
             outputs = _outputs(args, output)
-            if isinstance(content, str) and Path(content).is_dir():
+            if isinstance(content, str) and is_folder(Path(content)):
                 return _style_folder(Path(content), styles, outputs, telling, options)
             outcome = run(content, styles, outputs, **telling, **options)
     print(outcome)

@@ -229,6 +229,7 @@ def test_the_demo_has_the_size_of_a_preset_that_says_one(style, folder, capsys, 
         ({"output": ()}, "expected -o OUT"),
         ({"pictures": ("nowhere.png", "painting.png")}, "nowhere.png"),
         ({"pictures": ("photo.png", "text.png")}, "text.png"),
+        ({"pictures": ("n" * 300, "painting.png")}, "cannot be read: File name too long"),
         ({"options": ["--steps", 0]}, "steps must be a whole number"),
         ({"options": ["--steps", "many"]}, "--steps"),
         ({"options": ["--size", "12"]}, "size must be"),
@@ -293,6 +294,33 @@ def test_a_file_is_replaced_only_when_asked(style, folder):
     assert (folder / "photo.png").read_bytes() == before
     assert style("--overwrite", output=("-o", "photo.png")) == 0
     assert (folder / "photo.png").read_bytes() != before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names have other limits")
+def test_long_names(style, folder, capsys):
+    long = f"{'n' * 240}.png"
+    options = ["--save-every", 1, "--checkpoint", f"{'c' * 246}", "--log", f"{'l' * 255}"]
+    assert style(*options, output=("-o", long)) == 0
+    assert size_of(folder / long) == (48, 32)
+    assert (folder / f"{'n' * 240}-0002.png").exists()
+    for output, option in (
+        (f"{'n' * 251}.png", ()),
+        (f"{'n' * 252}.png", ()),
+        ("out.png", ("--log", "l" * 256)),
+        ("out.png", ("--checkpoint", "c" * 250)),
+        ("out.png", ("--report", f"{'d' * 300}/run.html")),
+    ):
+        capsys.readouterr()
+        assert style(*option, pictures=("nowhere.png",) * 2, output=("-o", output)) == 5
+        assert "Traceback" not in capsys.readouterr().err
+    assert len(list(folder.iterdir())) == 8
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize("target", ["nowhere/run.json", "link", "/dev/null", "n" * 256])
+def test_links_to_where_nothing_can_be_written(style, folder, target):
+    (folder / "link").symlink_to(target)
+    assert style("--log", "link", "--overwrite", pictures=("nowhere.png",) * 2) == 5
 
 
 def test_too_little_memory(style, capsys):

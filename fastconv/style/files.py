@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import secrets
 import tempfile
@@ -14,6 +15,30 @@ from typing import BinaryIO
 
 class OutputError(OSError):
     """A result that cannot be written where it was asked for."""
+
+
+def target_of(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of the file that is written under a name: where symbolic links lead."""
+    return Path(os.path.realpath(path))
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a file or folder exists; none does under a name too long, for which `Path.exists` raises."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder exists, see `is_there`."""
+    return is_there(path) and path.is_dir()
+
+
+def free_name(path: Path) -> Path:
+    """Return the first of NAME.png, NAME-2.png, and so on, that is not there."""
+    others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], others) if not is_there(name))
 
 
 def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -34,22 +59,38 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     Raises
     ------
     OutputError
-        If it is a folder, the folder is missing or cannot be written to, or the file exists.
+        If it is a folder or a device, the folder is missing or cannot be written to, the file exists, or there can
+        be none of that name.
     """
     path = Path(path)
-    if path.is_dir():
+    target = target_of(path)
+    exists = is_there(target)
+    if is_folder(target):
         raise OutputError(f"{path} is a folder; expected the name of a file")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError(f"{path} exists already; choose another name, or allow it to be overwritten")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: the folder {path.parent} does not exist")
+    if exists and not target.is_file():
+        raise OutputError(f"{path} is a device or a pipe; expected the name of a file")
+    if not is_folder(target.parent):
+        raise OutputError(f"{path}: the folder {target.parent} does not exist")
     try:
         # Permission bits don't tell: read-only mounts, quotas and access lists show only when one writes.
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise OutputError(f"{path}: the folder {path.parent} cannot be written to: {error.strerror}") from error
+        raise OutputError(f"{path}: the folder {target.parent} cannot be written to: {error.strerror}") from error
+    if not exists:
+        _check_name(path, target)
     return path
+
+
+def _check_name(path: Path, target: Path) -> None:
+    """Make a file and remove it: which names a file system takes shows only when one makes them."""
+    try:
+        target.touch(exist_ok=False)
+        target.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be made: {error.strerror}") from error
 
 
 @contextmanager
@@ -58,8 +99,8 @@ def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]
 
     The file that was there before is kept under the name `previous`, if one is given.
     """
-    target = path.resolve()  # a symbolic link stays one
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    target = target_of(path)  # a symbolic link stays one
+    temporary = target.with_name(f".fastconv-{secrets.token_hex(8)}.part")  # short: there are names of full length
     try:
         with temporary.open("xb") as file:
             yield file

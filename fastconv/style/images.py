@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from fastconv.style.files import OutputError, check_writable, replacing
+from fastconv.style.files import OutputError, check_writable, is_folder, replacing
 
 __all__ = [
     "ImageError",
@@ -180,7 +180,7 @@ def _check_is_picture_file(path: Path) -> None:
     except IsADirectoryError:
         raise ImageError(f"{path} is a folder; expected a picture file") from None
     except OSError as error:
-        if path.is_dir():  # Windows calls this a denied permission
+        if is_folder(path):  # Windows calls this a denied permission
             raise ImageError(f"{path} is a folder; expected a picture file") from None
         raise ImageError(f"{path} cannot be read: {error.strerror}") from error
     if not start:
