@@ -254,6 +254,8 @@ def test_pictures_that_are_no_files_are_kept(style, folder, random_weights):
     rest = checkpoints.read(folder / "run.ckpt", print).transfer()
     assert len(list(rest)) == 3
     np.testing.assert_array_equal(rest.result().image, whole.result().image)
+    for name in ("content", "styles", "init"):
+        assert rest.settings[name] == whole.settings[name]
 
 
 # --- what may differ, and what may not ----------------------------------------------------------------------
@@ -433,6 +435,11 @@ def test_what_is_no_checkpoint_is_refused(style, folder, capsys, content, messag
     printed = capsys.readouterr().err
     assert f"run.ckpt {message}" in printed
     assert "Traceback" not in printed
+
+
+def test_a_checkpoint_of_a_name_too_long(style, capsys):
+    assert style("--resume", "n" * 300) == 2
+    assert "File name too long" in capsys.readouterr().err
 
 
 def test_other_archives_are_refused(style, folder, saved, monkeypatch, capsys):

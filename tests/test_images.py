@@ -24,6 +24,7 @@ from fastconv.style.images import (  # noqa: E402
     check_output,
     demo_photograph,
     load,
+    name_of,
     resize,
     save,
     size_to_fit,
@@ -594,6 +595,21 @@ def test_check_output_in_the_current_folder(tmp_path, monkeypatch):
 def test_check_output_unknown_extension(tmp_path, name, words):
     with pytest.raises(OutputError, match=words):
         check_output(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("folder/photo.png", "photo.png"),
+        (Path("photo.png"), "photo.png"),
+        (np.zeros((20, 30), np.uint8), "a picture of 30x20 px"),
+        (Image.new("RGB", (30, 20)), "a picture of 30x20 px"),
+        (Picture(np.zeros((20, 30, 3), np.float32)), "a picture of 30x20 px"),
+        (Picture(np.zeros((20, 30, 3), np.float32), name="my painting"), "my painting"),
+    ],
+)
+def test_what_pictures_are_called(source, name):
+    assert name_of(source) == name
 
 
 def test_check_output_existing_file(tmp_path):

@@ -767,7 +767,7 @@ def test_the_settings_tell_what_the_picture_was_made_with(run, thin, pictures):
         if name not in ("size", "min_scale", "steps", "beta", "seed", "init", "masks", "tile"):
             assert settings[name] == value
     assert (settings["preset"], settings["beta"], settings["seed"]) == ("fast", 13, 3)
-    assert (settings["init"], settings["masks"]) == ("ndarray", ["ndarray"])
+    assert (settings["init"], settings["masks"]) == ("a picture of 30x36 px", ["a picture of 48x32 px"])
     assert settings["weights"] == {"source": "random", "sha256": "ab" * 32, "exact": True}
     assert settings["scales"][-1] == {"height": 32, "width": 48, "steps": 3}
     assert settings["threads"] >= 1

@@ -187,7 +187,7 @@ def test_the_demo_needs_no_pictures(style, folder, capsys):
     assert style("--demo", "--size", 48, "--json", pictures=(), output=()) == 0
     settings = json.loads(capsys.readouterr().out)["settings"]
     assert settings["content"] == {"name": "coffee.png", "size": [400, 600]}
-    assert settings["styles"][0]["size"] == [288, 384]
+    assert settings["styles"] == [{"name": "the demo's painting", "size": [288, 384]}]
     assert size_of(folder / "demo.png") == (48, 32)
 
 
@@ -556,11 +556,13 @@ def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, monkey
     assert size_of(folder / "out.png") == (48, 32)
 
 
-def test_a_report_without_losses_or_photograph_costs_nothing_else(style, folder, monkeypatch):
-    nothing = ("--beta", 0, "--tv", 0, "--report", "run.html")
-    assert style(*nothing, "--log", "run.json") == 0
+def test_a_report_needs_neither_losses_nor_the_file_of_the_photograph(style, folder, monkeypatch):
+    step = Transfer._step
+
+    def without_file(transfer, *arguments):
+        (folder / "photo.png").unlink(missing_ok=True)
+        return step(transfer, *arguments)
+
+    monkeypatch.setattr(Transfer, "_step", without_file)
+    assert style("--beta", 0, "--tv", 0, "--report", "run.html") == 0
     assert (folder / "run.html").is_file()
-    monkeypatch.setattr(runner, "steps_in_all", lambda transfer: (folder / "photo.png").unlink(missing_ok=True) or 4)
-    (folder / "run.json").unlink()
-    assert style(*nothing, "--log", "run.json", "--overwrite") == cli.Exit.OUTPUT
-    assert json.loads((folder / "run.json").read_text())["losses"]

@@ -20,8 +20,8 @@ import numpy as np
 import fastconv
 from fastconv.kernels import jit
 from fastconv.nn.optim import Adam
-from fastconv.style.files import OutputError, replacing, sha256
-from fastconv.style.images import ImageError, Picture, PictureLike, load
+from fastconv.style.files import OutputError, is_there, replacing, sha256, target_of
+from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of
 from fastconv.style.lbfgs import LBFGS
 from fastconv.style.movie import Frame
 from fastconv.style.options import INITS, Options
@@ -42,7 +42,7 @@ class CheckpointError(ValueError):
 
 def previous(path: Path) -> Path:
     """Return where the checkpoint before the one at `path` is kept."""
-    path = path.resolve()
+    path = target_of(path)
     return path.with_name(f"{path.name}.previous")
 
 
@@ -106,9 +106,9 @@ class Checkpoint:
         if isinstance(source, str | os.PathLike):
             path = Path(source).absolute()
             return {"path": str(path), "sha256": sha256(path)}
-        picture, name = load(source), f"picture{len(self._pictures)}"
-        self._pictures[name] = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
-        return {"stored": name}
+        picture, key = load(source), f"picture{len(self._pictures)}"
+        self._pictures[key] = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
+        return {"stored": key, "name": name_of(source)}
 
     def is_due(self) -> bool:
         """Tell whether the last one is so old that another should be written."""
@@ -259,7 +259,7 @@ def read(path: Path, log: Callable[[str], None]) -> Saved:
     try:
         return _read(path)
     except CheckpointError as error:
-        if not previous(path).is_file():
+        if not is_there(previous(path)):
             raise
         saved = _read(previous(path))
         log(f"{error}; going on from {previous(path)}, the one before it")
@@ -376,7 +376,7 @@ class Saved:
     def _picture(self, reference: Mapping[str, str]) -> PictureLike:
         if "stored" in reference:
             pixels = self.arrays[reference["stored"]]
-            return Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None)
+            return Picture(pixels[..., :3], pixels[..., 3] if pixels.shape[2] == 4 else None, reference.get("name"))
         path = Path(reference["path"])
         if not path.is_file():
             raise ImageError(f"{path} does not exist; the run in {self.path} needs it")

@@ -28,7 +28,9 @@ __all__ = [
     "PictureLike",
     "check_output",
     "demo_photograph",
+    "has_transparency",
     "load",
+    "name_of",
     "resize",
     "save",
     "size_to_fit",
@@ -76,10 +78,13 @@ class Picture:
         sRGB values from 0 to 255; where the picture is transparent, on white.
     alpha : ndarray, shape (H, W), float32, or None
         Opacity from 0 to 1; None for an opaque picture.
+    name : str or None
+        What the settings of a result call it.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
+    name: str | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -143,6 +148,16 @@ def load(source: PictureLike, *, name: str = "picture") -> Picture:
         with _pillow_errors(str(path)), Image.open(path) as image:
             return _from_pillow(image, str(path))
     raise TypeError(f"{name} is of type {type(source).__name__}; expected a path, a PIL image or an (H, W, 3) array")
+
+
+def name_of(source: PictureLike) -> str:
+    """Return what the settings of a result call a picture: a file's name, without the folder, which is private."""
+    if isinstance(source, (str, os.PathLike)):
+        return Path(source).name
+    if isinstance(source, Picture) and source.name is not None:
+        return source.name
+    height, width = source.size if isinstance(source, Picture) else np.asarray(source).shape[:2]
+    return f"a picture of {width}x{height} px"
 
 
 def _from_array(array: np.ndarray, name: str) -> Picture:
@@ -394,6 +409,11 @@ def _format_of(path: Path) -> str:
     return kind
 
 
+def has_transparency(path: Path) -> bool:
+    """Tell whether a picture file of that name holds an alpha channel."""
+    return _format_of(path) != "JPEG"
+
+
 def _check_bits(path: Path, bits: int) -> None:
     if bits != 8 and (bits, _format_of(path)) not in ((16, "PNG"), (16, "TIFF")):
         raise OutputError(f"{path}: expected 8 bits a channel, or 16 for PNG and TIFF, got {bits}")
@@ -441,7 +461,7 @@ def save(
     kind = _format_of(path)
     _check_bits(path, bits)
     _check_result(rgb, alpha)
-    if alpha is not None and kind == "JPEG":
+    if alpha is not None and not has_transparency(path):
         warnings.warn(f"{path}: JPEG has no transparency; it is dropped", ImageWarning, stacklevel=2)
         alpha = None
     pixels = _quantise(rgb, alpha, bits)
@@ -483,14 +503,13 @@ def _pillow_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
             text.add_text(key, value)
         return {"pnginfo": text}
     exif = Image.Exif()
-    if metadata:
-        exif[EXIF_IMAGE_DESCRIPTION] = json.dumps(metadata)  # which is ASCII, as EXIF demands
+    exif[EXIF_IMAGE_DESCRIPTION] = json.dumps(metadata)  # which is ASCII, as EXIF demands
     quality: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": "4:4:4"},
         "WEBP": {"quality": 95, "method": 6},
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
-    return {"exif": exif, **quality[kind]}
+    return {**quality[kind], "exif": exif} if metadata else quality[kind]
 
 
 # Pillow writes no colour of 16 bits.

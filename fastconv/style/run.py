@@ -15,14 +15,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-import numpy as np
-
 import fastconv
 from fastconv.kernels import jit
 from fastconv.style import checkpoint, files
 from fastconv.style.checkpoint import Checkpoint
 from fastconv.style.files import OutputError, check_writable
-from fastconv.style.images import ImageError, PictureLike, check_output, demo_photograph, load, save
+from fastconv.style.images import (
+    Picture,
+    PictureLike,
+    check_output,
+    demo_photograph,
+    load,
+    save,
+)
 from fastconv.style.movie import Film, Frame, check_movie, write_movie
 from fastconv.style.options import OptionError
 from fastconv.style.painting import paint
@@ -324,7 +329,6 @@ class _Keeper:
         say: Log,
     ) -> None:
         self._transfer = transfer
-        self._content = content
         self._outputs = outputs
         self._say = say
         self._film = Film(steps_in_all(transfer), frames) if outputs.movie or outputs.report else None
@@ -381,7 +385,7 @@ class _Keeper:
         ):
             try:
                 write(outcome)
-            except (OutputError, ImageError) as error:  # the report shows the photograph, which may be gone
+            except OutputError as error:
                 failures.append(str(error))
         if failures:
             raise OutputError("; ".join(failures))
@@ -406,7 +410,7 @@ class _Keeper:
 
     def _write_report(self, outcome: Outcome) -> None:
         if self._outputs.report is not None:
-            photograph = load(self._content).resized(self._transfer.output_size)
+            photograph = self._transfer.content.resized(self._transfer.output_size)
             write_report(self._outputs.report, photograph.rgb, outcome.result, self._frames)
 
     def _write_log(self, outcome: Outcome) -> None:
@@ -434,9 +438,10 @@ def steps_in_all(transfer: Transfer) -> int:
     return len(transfer.losses) + sum(scale.steps for scale in _scales_left(transfer))
 
 
-def demo_pictures() -> tuple[Path, np.ndarray]:
+def demo_pictures() -> tuple[Path, Picture]:
     """Return a photograph, which comes with scikit-image, and a painting made on the spot."""
-    return demo_photograph(), paint(DEMO_SIZE * 3 // 4, DEMO_SIZE)
+    painting = load(paint(DEMO_SIZE * 3 // 4, DEMO_SIZE))
+    return demo_photograph(), replace(painting, name="the demo's painting")
 
 
 def demo_output() -> Path:

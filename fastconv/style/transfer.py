@@ -16,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numba
@@ -29,7 +28,7 @@ from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19, weights_for
 from fastconv.style import cost, masks, memory
 from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
-from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
+from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of, resize
 from fastconv.style.lbfgs import LBFGS
 from fastconv.style.objective import Losses, Objective, StyleTargets, shares
 from fastconv.style.options import INITS, SMALLEST_SIDE, OptionError, Options, with_options
@@ -331,14 +330,14 @@ class Transfer:
     ) -> dict[str, Any]:
         options = {field.name: getattr(self.options, field.name) for field in fields(self.options)}
         if self._init is not None:
-            options["init"] = _name(self.options.init)
+            options["init"] = name_of(self.options.init)
         if self.options.masks is not None:
-            options["masks"] = [_name(mask) for mask in self.options.masks]
+            options["masks"] = [name_of(mask) for mask in self.options.masks]
         return {
             **options,
             **self._describe_content(content),
             "styles": [
-                {"name": _name(name), "size": style.size} for name, style in zip(styles, self._styles, strict=True)
+                {"name": name_of(name), "size": style.size} for name, style in zip(styles, self._styles, strict=True)
             ],
             "weights": {"source": weights.source, "sha256": weights.sha256, "exact": weights.exact},
             "threads": fastconv.get_num_threads(),
@@ -352,11 +351,16 @@ class Transfer:
 
     def _describe_content(self, content: PictureLike) -> dict[str, Any]:
         return {
-            "content": {"name": _name(content), "size": self._content.size},
+            "content": {"name": name_of(content), "size": self._content.size},
             "scales": [asdict(scale) for scale in self.plan],
             "tile": self.tile,
             "estimate": {"memory": self.memory_needed, "flop": self.flop(self.plan[-1])},
         }
+
+    @property
+    def content(self) -> Picture:
+        """The photograph, at its own size."""
+        return self._content
 
     @property
     def output_size(self) -> Size:
@@ -512,11 +516,6 @@ def _warn(message: str) -> None:
 
 def _is_name(init: PictureLike) -> bool:
     return isinstance(init, str) and init in INITS
-
-
-def _name(picture: PictureLike) -> str:
-    """Return what to call a picture in the settings: a file's name, without the folder, which is private."""
-    return Path(picture).name if isinstance(picture, str | os.PathLike) else type(picture).__name__
 
 
 def _load_large_enough(source: PictureLike, role: str) -> Picture:
