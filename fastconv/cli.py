@@ -348,6 +348,9 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--overwrite", action="store_true", help="replace files that exist")
     kept.add_argument("--bits", type=int, metavar="N", help="bits a channel: 8, or 16 for PNG and TIFF (default: 8)")
+    kept.add_argument(
+        "--no-metadata", dest="metadata", action="store_false", help="keep the settings out of the pictures"
+    )
     kept.add_argument("--save-every", type=int, metavar="N", help="save OUT-0100.png and so on, after each N steps")
     kept.add_argument("--in-place", action="store_true", help="with --save-every: save OUT itself")
     kept.add_argument("--checkpoint", type=Path, metavar="FILE", help="keep here what --resume needs to go on")
@@ -498,7 +501,13 @@ def _resume(args: argparse.Namespace, telling: dict[str, Any]) -> Any:
 
 def _spelt(name: str) -> str:
     """Return how the command line spells an argument."""
-    special = {"pictures": "pictures", "log_file": "--log", "clip": "--no-clip", "masks": "--mask"}
+    special = {
+        "pictures": "pictures",
+        "log_file": "--log",
+        "clip": "--no-clip",
+        "masks": "--mask",
+        "metadata": "--no-metadata",
+    }
     return special.get(name, f"--{name.replace('_', '-')}")
 
 

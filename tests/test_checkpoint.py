@@ -273,6 +273,7 @@ def test_pictures_that_are_no_files_are_kept(style, folder, random_weights):
         (["--log", "log.json"], "--log"),
         (["--report", "run.html"], "--report"),
         (["--checkpoint", "other.ckpt"], "--checkpoint"),
+        (["--no-metadata"], "--no-metadata"),
         (["--demo"], "--demo"),
         (["photo.png"], "pictures"),
         (["--lr", 3, "--offline"], "--learning-rate, --offline"),

@@ -111,6 +111,21 @@ def test_opacity_is_given_back_where_the_format_has_it(style, folder, capsys):
     assert "transparency" not in capsys.readouterr().err
     assert style(pictures=("clear.png", "painting.png"), output=("-o", "out.jpg")) == 0
     assert "out.jpg: JPEG has no transparency" in capsys.readouterr().err
+    assert style("--save-every", 1, pictures=("clear.png", "painting.png"), output=("-o", "many.jpg")) == 0
+    assert capsys.readouterr().err.count("transparency") == 1
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("name", ["out.png", "out.tif", "out.jpg", "out.webp"])
+def test_settings_may_be_left_out_of_the_picture(style, folder, name, bits):
+    if bits == 16 and name in ("out.jpg", "out.webp"):
+        pytest.skip("8 bits only")
+    assert style("--bits", bits, "--save-every", 1, output=("-o", name)) == 0
+    assert all(b"sha256" in path.read_bytes() for path in folder.glob("out*"))
+    assert style("--bits", bits, "--save-every", 1, "--no-metadata", "--overwrite", output=("-o", name)) == 0
+    for path in folder.glob("out*"):
+        data = path.read_bytes()
+        assert not [word for word in (b"sha256", b"fastconv", b"Exif", b"painting") if word in data]
 
 
 def test_the_layers_are_listed(style, capsys):

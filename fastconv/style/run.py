@@ -25,6 +25,7 @@ from fastconv.style.images import (
     PictureLike,
     check_output,
     demo_photograph,
+    has_transparency,
     load,
     save,
 )
@@ -68,6 +69,8 @@ class Outputs:
         Whether standard output gets these, too, instead of the picture's path.
     bits : {8, 16}
         Bits a channel of the pictures; 16 for PNG and TIFF only.
+    metadata : bool
+        Whether the pictures hold the settings that made them.
 
     Raises
     ------
@@ -85,6 +88,7 @@ class Outputs:
     log_file: Path | None = None
     json: bool = False
     bits: int = 8
+    metadata: bool = True
 
     def __post_init__(self) -> None:
         if self.save_every is not None and (type(self.save_every) is not int or self.save_every < 1):
@@ -331,6 +335,8 @@ class _Keeper:
         self._transfer = transfer
         self._outputs = outputs
         self._say = say
+        if transfer.content.alpha is not None and not has_transparency(outputs.picture):
+            say(f"{outputs.picture}: JPEG has no transparency; it is dropped")
         self._film = Film(steps_in_all(transfer), frames) if outputs.movie or outputs.report else None
         self._checkpoint = None
         if outputs.checkpoint is not None:
@@ -347,7 +353,7 @@ class _Keeper:
         try:
             if is_time_to_save:
                 path = self._outputs.picture if self._outputs.in_place else self._outputs.numbered(number)
-                _save_picture(path, self._transfer.result(), self._outputs.bits)
+                self._save_picture(path, self._transfer.result())
             if self._checkpoint is not None and (is_time_to_save or self._checkpoint.is_due()):
                 self._checkpoint.write(self._frames)
         except OutputError as error:
@@ -361,7 +367,7 @@ class _Keeper:
         try:
             if self._checkpoint is not None:
                 self._checkpoint.write(self._frames)
-            _save_picture(picture, self._transfer.result(), self._outputs.bits)
+            self._save_picture(picture, self._transfer.result())
         except (OutputError, MemoryError) as error:
             self._say(f"the unfinished picture could not be saved: {error}")
         else:
@@ -402,7 +408,17 @@ class _Keeper:
                 self._say(way if is_there else "no checkpoint: the first search of L-BFGS had not ended")
 
     def _write_picture(self, outcome: Outcome) -> None:
-        _save_picture(self._outputs.picture, outcome.result, self._outputs.bits)
+        self._save_picture(self._outputs.picture, outcome.result)
+
+    def _save_picture(self, path: Path, result: Result) -> None:
+        bits = self._outputs.bits
+        save(
+            path,
+            result.image if bits == 8 else result.rgb,
+            alpha=result.alpha if has_transparency(path) else None,
+            metadata=_metadata(result) if self._outputs.metadata else None,
+            bits=bits,
+        )
 
     def _write_movie(self, outcome: Outcome) -> None:
         if self._outputs.movie is not None:
@@ -416,11 +432,6 @@ class _Keeper:
     def _write_log(self, outcome: Outcome) -> None:
         if self._outputs.log_file is not None:
             files.write(self._outputs.log_file, outcome.as_json().encode())
-
-
-def _save_picture(path: Path, result: Result, bits: int) -> None:
-    pixels = result.image if bits == 8 else result.rgb
-    save(path, pixels, alpha=result.alpha, metadata=_metadata(result), bits=bits)
 
 
 def _scales_left(transfer: Transfer) -> tuple[Scale, ...]:
