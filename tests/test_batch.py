@@ -45,7 +45,42 @@ def style(photographs):
 
 
 def names(path):
-    return sorted(child.name for child in path.iterdir())
+    return sorted(child.name for child in path.iterdir() if not child.name.startswith("."))
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: nothing is tidied up."""
+
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
+def kill():
+    raise Killed
+
+
+def fail():
+    raise FloatingPointError("the loss became nan")
+
+
+@pytest.fixture
+def disturbed(style, monkeypatch):
+    """Repaint the folder, and let something happen in the fourth step of b.jpg."""
+
+    def disturbed(happen, *options):
+        step = Transfer._step
+
+        def happening(transfer, *arguments):
+            if transfer.settings["content"]["name"] == "b.jpg" and len(transfer.losses) == 3:
+                happen()
+            return step(transfer, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Transfer, "_step", happening)
+            return style("--steps", "5", *options)
+
+    return disturbed
 
 
 # --- folders ------------------------------------------------------------------------------------------------
@@ -151,6 +186,92 @@ def test_an_interrupted_picture_is_not_taken_for_a_finished_one(style, folder, c
     assert names(folder / "out") == ["a.png", "b-unfinished.jpg", "b.jpg", "c.bmp.png"]
 
 
+@pytest.mark.parametrize(
+    ("happen", "code", "unfinished"),
+    [(interrupt, 130, ["b-unfinished.jpg"]), (kill, None, []), (fail, 2, ["b-unfinished.jpg"])],
+)
+def test_a_second_run_replaces_what_a_disturbed_one_has_left(style, disturbed, folder, happen, code, unfinished):
+    assert style("--steps", "5", "--save-every", "2", output="whole") == 0
+    if code is None:
+        with pytest.raises(Killed):
+            disturbed(happen, "--save-every", "2")
+    else:
+        assert disturbed(happen, "--save-every", "2") == code
+    assert "b.jpg" not in names(folder / "out")
+    (folder / "out" / "b-0002.jpg").write_text("half of it")
+    assert style("--steps", "5", "--save-every", "2") == 0
+    assert names(folder / "out") == sorted(names(folder / "whole") + unfinished)
+    for name in names(folder / "whole"):
+        assert (folder / "out" / name).read_bytes() == (folder / "whole" / name).read_bytes()
+    assert not [path for path in (folder / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_may_be_moved_between_the_runs(style, disturbed, folder):
+    assert disturbed(interrupt, "--save-every", "2") == 130
+    (folder / "out").rename(folder / "moved")
+    assert style("--save-every", "2", output="moved") == 0
+
+
+def test_what_no_run_has_named_is_not_replaced(style, disturbed, folder, capsys):
+    assert disturbed(interrupt, "--save-every", "2") == 130
+    (folder / "out" / "b-0003.jpg").write_text("precious")
+    (folder / "out" / "c.bmp-0003.png").write_text("precious")
+    assert style("--steps", "5", "--save-every", "3") == 2
+    printed = capsys.readouterr().err
+    for name in ("b-0003.jpg", "c.bmp-0003.png"):
+        assert f"{name} exists already" in printed
+        assert (folder / "out" / name).read_text() == "precious"
+
+
+def test_a_picture_that_was_saved_but_not_set_aside_is_not_finished(style, disturbed, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "_set_aside", lambda outcome, say: kill())
+        with pytest.raises(Killed):
+            disturbed(interrupt)
+    before = (folder / "out" / "b.jpg").read_bytes()
+    assert style("--steps", "5") == 0
+    assert (folder / "out" / "b.jpg").read_bytes() != before
+
+
+def test_each_interruption_keeps_its_picture(disturbed, folder):
+    assert disturbed(interrupt) == disturbed(interrupt) == 130
+    assert names(folder / "out") == ["a.png", "b-unfinished-2.jpg", "b-unfinished.jpg"]
+
+
+@pytest.mark.parametrize("pair", [("a.png", "a-0004.png"), ("a.png", "a-unfinished.png"), ("d.gif", "d.gif.png")])
+def test_photographs_that_would_become_the_same_file_are_refused(style, photographs, folder, capsys, monkeypatch, pair):
+    for name in pair:
+        Image.new("RGB", (40, 40)).save(photographs / name)
+    monkeypatch.setenv("FASTCONV_WEIGHTS", "nowhere.npz")
+    assert style("--save-every", "2") == 5
+    printed = capsys.readouterr().err
+    assert all(str(Path("in") / name) in printed for name in pair)
+    assert "rename one of them" in printed
+    assert not (folder / "out").exists()
+
+
+def test_numbers_that_no_picture_gets_are_free(style, photographs, folder):
+    for name in ("a-0003.png", "a-4.png", "a-0000.png", "-0002.png", "d-0002.png"):
+        Image.new("RGB", (40, 40)).save(photographs / name)
+    assert style("--save-every", "2") == 0
+    assert "a-0002.png" in names(folder / "out")
+
+
+def test_a_name_that_is_too_long_fails_alone(style, photographs, capsys):
+    (photographs / "c.bmp").rename(photographs / f"{'c' * 249}.bmp")
+    assert style() == 2
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert "cannot be made" in printed.err
+
+
+def test_a_colour_profile_that_is_broken_is_told_once(style, folder, capsys):
+    with Image.open(folder / "painting.png") as painting:
+        painting.save(folder / "painting.png", icc_profile=b"no profile")
+    assert style() == 0
+    assert capsys.readouterr().err.count("its colour profile is ignored") == 1
+
+
 def test_pictures_on_the_way_and_json(style, folder, capsys):
     assert style("--save-every", "1", "--json") == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -175,8 +296,9 @@ def test_mistakes_are_told_before_any_work(style, photographs, folder, capsys, m
     assert "expected another one" in capsys.readouterr().err
     assert style(output="photo.png") == 5
     assert "is a file; expected a folder" in capsys.readouterr().err
-    assert style(output="nowhere/out") == 5
-    assert "cannot be made" in capsys.readouterr().err
+    for name in ("nowhere/out", "n" * 300):
+        assert style(output=name) == 5
+        assert "cannot be made" in capsys.readouterr().err
     assert style("--steps", "0") == 2
     assert capsys.readouterr().err.count("steps must be") == 1
     assert style() == 3

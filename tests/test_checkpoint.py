@@ -320,6 +320,62 @@ def test_another_output_is_replaced_only_if_it_is_the_runs_own(style, folder, sa
     assert style("--resume", "run.ckpt", "-o", "out.png") == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["-o", "other.png"], "other-0006.png"),
+        (["--save-every", 4], "out-0008.png"),
+        (["--steps", 4], "out-0012.png"),
+    ],
+)
+def test_numbered_pictures_are_replaced_only_if_they_are_the_runs_own(
+    style, folder, saved, monkeypatch, capsys, options, name
+):
+    saved(monkeypatch, "--save-every", 3, "--overwrite")
+    (folder / name).write_text("precious")
+    assert style("--resume", "run.ckpt", *options) == 5
+    assert f"{name} exists already" in capsys.readouterr().err
+    assert (folder / name).read_text() == "precious"
+
+
+def test_pictures_that_the_run_was_to_write_are_replaced_and_those_of_the_past_left(style, folder, saved, monkeypatch):
+    saved(monkeypatch, "--save-every", 3)
+    for name in ("out-0006.png", "other-0003.png", "run.ckpt.previous"):
+        (folder / name).write_text("half of it")
+    assert style("--resume", "run.ckpt") == 0
+    assert (folder / "out-0006.png").read_bytes().startswith(b"\x89PNG")
+    assert style("--resume", "run.ckpt", "-o", "other.png") == 0
+    assert (folder / "other-0003.png").read_text() == "half of it"
+
+
+def test_what_resumed_runs_have_named_is_theirs_ever_after(style, folder, saved, monkeypatch):
+    saved(monkeypatch, "--save-every", 3)
+    assert style("--resume", "run.ckpt", "-o", "other.png") == 0
+    for name in ("out.png", "other.png"):
+        assert style("--resume", "run.ckpt", "-o", name) == 0
+
+
+def test_a_previous_checkpoint_of_another_run_is_not_replaced(style, folder, capsys):
+    (folder / "run.ckpt.previous").write_text("precious")
+    assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt") == 5
+    assert "run.ckpt.previous exists already" in capsys.readouterr().err
+    assert (folder / "run.ckpt.previous").read_text() == "precious"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_whether_settings_go_into_the_picture_is_kept(style, folder, saved, monkeypatch, metadata):
+    saved(monkeypatch, *([] if metadata else ["--no-metadata"]))
+    assert style("--resume", "run.ckpt") == 0
+    assert (b"sha256" in (folder / "out.png").read_bytes()) == metadata
+
+
+def test_checkpoints_of_before_there_were_such_settings(style, folder, saved, monkeypatch):
+    path = saved(monkeypatch, "--report", "run.html")
+    edit(path, lambda document: [document["outputs"].pop(name) for name in ("metadata", "replaceable")])
+    assert style("--resume", "run.ckpt") == 0
+    assert b"sha256" in (folder / "out.png").read_bytes()
+
+
 def test_settings_come_from_the_file_wherever_it_is_resumed(style, folder, saved, monkeypatch, capsys):
     saved(monkeypatch, "--json", "--log", "log.json", "--threads", "1")
     fastconv.set_num_threads(2)
@@ -497,6 +553,8 @@ def test_the_picture_itself_is_saved_on_the_way(style, folder, monkeypatch):
         (["--save-every", 0], "save_every must be"),
         (["--in-place"], "in_place needs save_every"),
         (["--checkpoint", "same", "--log", "same"], "a name of its own"),
+        (["--checkpoint", "same", "--log", "same.previous"], "a name of its own"),
+        (["--save-every", 2, "--log", "out-0004.png"], "save_every may give"),
     ],
 )
 def test_mistakes_of_usage(style, capsys, options, message):

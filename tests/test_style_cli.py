@@ -562,10 +562,12 @@ def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, monkey
         return evaluate(transfer, state, objective)
 
     monkeypatch.setattr(Transfer, "_evaluate", failing)
+    (folder / "out-unfinished.png").write_text("precious")
     assert style("--steps", 5, "--checkpoint", "run.npz") == code
-    assert "the picture as far as it came: out-unfinished.png" in capsys.readouterr().err
+    assert "the picture as far as it came: out-unfinished-2.png" in capsys.readouterr().err
     assert not (folder / "out.png").exists()
-    assert size_of(folder / "out-unfinished.png") == (48, 32)
+    assert (folder / "out-unfinished.png").read_text() == "precious"
+    assert size_of(folder / "out-unfinished-2.png") == (48, 32)
     monkeypatch.setattr(Transfer, "_evaluate", evaluate)
     assert cli.main(["style", "--resume", "run.npz"]) == 0
     assert size_of(folder / "out.png") == (48, 32)

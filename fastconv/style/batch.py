@@ -1,16 +1,23 @@
-"""A folder of photographs, all repainted in the manner of the same paintings."""
+"""A folder of photographs, all repainted in the manner of the same paintings.
+
+While one of them is worked on, a hidden file beside its result, its mark, names all files that it may leave behind.
+Who finds a mark knows that the result, if there is one, is not finished, and what may be replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from PIL import Image
 
-from fastconv.style.files import OutputError
-from fastconv.style.images import FORMATS, ImageError, PictureLike, load
+from fastconv.style import files
+from fastconv.style.files import OutputError, free_name, is_there, target_of
+from fastconv.style.images import FORMATS, ImageError, ImageWarning, PictureLike, load
 from fastconv.style.memory import MemoryLimitError
 from fastconv.style.options import OptionError
 from fastconv.style.presets import options_of
@@ -52,8 +59,8 @@ def run_folder(
 ) -> Batch:
     """Repaint all photographs of a folder into another one, under their own names.
 
-    What is there already is skipped, unless `outputs.overwrite` is set: so a second run goes on with the first. The
-    weights and the targets of the styles are computed once.
+    What is finished already is skipped, unless `outputs.overwrite` is set: so a second run goes on with the first, and
+    replaces what an interrupted photograph has left. The weights and the targets of the styles are computed once.
 
     Parameters
     ----------
@@ -79,7 +86,7 @@ def run_folder(
     OptionError
         If an option has no meaning, or the outputs are such as a folder can't have.
     OutputError
-        If the folder to write to can't be made, or is that of the photographs.
+        If the folder to write to can't be made, or is that of the photographs, or two files would get the same name.
     fastconv.weights.WeightsError
         If the weights are missing or wrong.
     """
@@ -87,23 +94,29 @@ def run_folder(
     photographs = _pictures_in(folder)
     # What is wrong with these is no fault of a photograph.
     options_of(preset, options)
-    for style in styles:
-        load(style)
-    _check(folder, outputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # it will be told when they are loaded for good
+        for style in styles:
+            load(style)
+    _check_options(folder, outputs)
+    _check_names(photographs, outputs)
+    _make_folder(folder, outputs.picture)
     batch = Batch()
     how = {"weights": weights, "offline": offline, "preset": preset, **options}
     transfers = _Transfers(styles, log, how)
     for position, photograph in enumerate(photographs, start=1):
         path = outputs.picture / output_name(photograph)
-        if path.exists() and not outputs.overwrite:
+        mark = mark_of(path)
+        if is_there(path) and not is_there(mark) and not outputs.overwrite:
             say(f"skipped, done before: {path}")
             continue
         say(f"{position} of {len(photographs)}: {photograph}")
-        own = replace(outputs, picture=path)
         try:
+            own = replace(outputs, picture=path, replaceable=_named_in(mark))
             own.check()
             transfer = transfers.of(photograph)
             own.check_for(transfer)
+            _write_mark(mark, own.replaceable | own.files_of(transfer))
             outcome = carry_out(transfer, photograph, styles, own, log=log, progress=progress)
         except FAILURES as error:
             say(str(error))
@@ -112,6 +125,8 @@ def run_folder(
         if outcome.interrupted_by is not None:
             batch.interrupted_by = outcome.interrupted_by
             outcome = _set_aside(outcome, say)
+        else:
+            mark.unlink(missing_ok=True)
         show(outcome)
         if batch.interrupted_by is not None:
             break
@@ -152,12 +167,51 @@ def _files_in(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
-def _check(folder: Path, outputs: Outputs) -> None:
+def mark_of(path: Path) -> Path:
+    """Return the name of the file that is there as long as a result is not finished."""
+    return path.with_name(f".{path.name}.begun")
+
+
+def _write_mark(mark: Path, names: Iterable[Path]) -> None:
+    relative = (os.path.relpath(name, target_of(mark).parent) for name in names)  # the folder may be moved
+    files.write(mark, b"\0".join(sorted(map(os.fsencode, relative))))
+
+
+def _named_in(mark: Path) -> frozenset[Path]:
+    """Return the files that an interrupted photograph may have left behind."""
+    if not is_there(mark):
+        return frozenset()
+    return frozenset(target_of(mark.parent / os.fsdecode(name)) for name in mark.read_bytes().split(b"\0"))
+
+
+def _check_options(folder: Path, outputs: Outputs) -> None:
     single = {name: getattr(outputs, name) for name in ("in_place", "checkpoint", "report", "movie", "log_file")}
     if given := [name for name, value in single.items() if value]:
         raise OptionError(f"{', '.join(given)}: only for a single picture, and {folder} is a folder")
-    target = outputs.picture
-    if target.exists() and not target.is_dir():
+
+
+def _check_names(photographs: Sequence[Path], outputs: Outputs) -> None:
+    """Refuse photographs if what is written for one of them would get the name of another's result."""
+    results: dict[Path, Path] = {}
+    for photograph in photographs:
+        path = outputs.picture / output_name(photograph)
+        if path in results:
+            raise OutputError(f"{results[path]} and {photograph} would both become {path}; rename one of them")
+        results[path] = photograph
+    for path, photograph in results.items():
+        stem = path.stem.rpartition("-")[0]
+        if not stem or (other := path.with_stem(stem)) not in results:
+            continue
+        own = replace(outputs, picture=other)
+        if path == own.unfinished or own.is_numbered(path):
+            raise OutputError(
+                f"{photograph} would become {path}, and so may an unfinished picture of {results[other]}; "
+                "rename one of them"
+            )
+
+
+def _make_folder(folder: Path, target: Path) -> None:
+    if is_there(target) and not target.is_dir():
         raise OutputError(f"{target} is a file; expected a folder, since {folder} is one")
     try:
         target.mkdir(exist_ok=True)
@@ -169,7 +223,7 @@ def _check(folder: Path, outputs: Outputs) -> None:
 
 def _set_aside(outcome: Outcome, say: Log) -> Outcome:
     """Rename an unfinished picture, so that the next run does not take it for a finished one."""
-    unfinished = outcome.outputs.unfinished
+    unfinished = free_name(outcome.outputs.unfinished)
     outcome.outputs.picture.replace(unfinished)
     say(f"it is unfinished and named {unfinished}")
     return replace(outcome, outputs=replace(outcome.outputs, picture=unfinished))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -19,7 +19,7 @@ import fastconv
 from fastconv.kernels import jit
 from fastconv.style import checkpoint, files
 from fastconv.style.checkpoint import Checkpoint
-from fastconv.style.files import OutputError, check_writable
+from fastconv.style.files import OutputError, check_writable, free_name, target_of
 from fastconv.style.images import (
     Picture,
     PictureLike,
@@ -71,6 +71,9 @@ class Outputs:
         Bits a channel of the pictures; 16 for PNG and TIFF only.
     metadata : bool
         Whether the pictures hold the settings that made them.
+    replaceable : frozenset of Path
+        Files that may be replaced in any case, as `fastconv.style.files.target_of` names them: an interrupted run,
+        with which this one goes on, has written them, or was to write them.
 
     Raises
     ------
@@ -89,34 +92,65 @@ class Outputs:
     json: bool = False
     bits: int = 8
     metadata: bool = True
+    replaceable: frozenset[Path] = frozenset()
 
     def __post_init__(self) -> None:
         if self.save_every is not None and (type(self.save_every) is not int or self.save_every < 1):
             raise OptionError(f"save_every must be a whole number of at least 1, got {self.save_every!r}")
         if self.in_place and self.save_every is None:
             raise OptionError("in_place needs save_every, the number of steps after which the picture is saved")
-        names = [path.absolute() for path in self._paths().values()]
+        names = [target_of(path) for path in self.all_but_numbered()]
         for name in names:
             if names.count(name) > 1:
                 raise OptionError(f"each output must have a name of its own, got {name} {names.count(name)} times")
+            if self.is_numbered(name):
+                raise OptionError(
+                    f"each output must have a name of its own, and save_every may give {name} to a picture"
+                )
 
     def _paths(self) -> dict[str, Path]:
         return {name: value for name, value in vars(self).items() if isinstance(value, Path)}
 
+    def all_but_numbered(self) -> list[Path]:
+        """Return the files that are written, other than the numbered pictures."""
+        before = [] if self.checkpoint is None else [checkpoint.previous(self.checkpoint)]
+        return [*self._paths().values(), *before]
+
     def check(self) -> None:
         """Raise `OutputError` if something can't be written."""
-        check_output(self.picture, overwrite=self.overwrite, bits=self.bits)
-        for path in filter(None, (self.checkpoint, self.report, self.log_file)):
-            check_writable(path, overwrite=self.overwrite)
+        check_output(self.picture, overwrite=self._may_replace(self.picture), bits=self.bits)
+        check_writable(free_name(self.unfinished))
+        for path in self.all_but_numbered():
+            check_writable(path, overwrite=self._may_replace(path))
         if self.movie is not None:
-            check_movie(self.movie, overwrite=self.overwrite)
+            check_movie(self.movie, overwrite=self._may_replace(self.movie))
 
     def check_for(self, transfer: Transfer) -> None:
         """Raise `OutputError` if what a transfer makes can't be written, now that its size and steps are known."""
-        check_output(self.picture, overwrite=self.overwrite, shape=transfer.output_size)
-        if self.save_every is not None and not self.in_place:
-            for number in range(self.save_every, steps_in_all(transfer) + 1, self.save_every):
-                check_writable(self.numbered(number), overwrite=self.overwrite)
+        check_output(self.picture, overwrite=self._may_replace(self.picture), shape=transfer.output_size)
+        for path in self._numbered_ahead(transfer):
+            check_writable(path, overwrite=self._may_replace(path))
+
+    def _may_replace(self, path: Path) -> bool:
+        return self.overwrite or target_of(path) in self.replaceable
+
+    def files_of(self, transfer: Transfer) -> frozenset[Path]:
+        """Return all files that a transfer will write from where it stands, as `replaceable` has them."""
+        return frozenset(map(target_of, [*self.all_but_numbered(), *self._numbered_ahead(transfer)]))
+
+    def _numbered_ahead(self, transfer: Transfer) -> list[Path]:
+        if self.save_every is None or self.in_place:
+            return []
+        done, every = len(transfer.losses), self.save_every
+        return [self.numbered(n) for n in range(done - done % every + every, steps_in_all(transfer) + 1, every)]
+
+    def is_numbered(self, path: Path) -> bool:
+        """Tell whether a picture on the way may get that name."""
+        number = re.search(r"-([0-9]{4,})$", path.stem)
+        if self.save_every is None or self.in_place or number is None:
+            return False
+        steps = int(number[1])
+        return steps > 0 and steps % self.save_every == 0 and target_of(self.numbered(steps)) == target_of(path)
 
     def numbered(self, number: int) -> Path:
         """Return where the picture after so many steps goes."""
@@ -124,18 +158,23 @@ class Outputs:
 
     @property
     def unfinished(self) -> Path:
-        """Where the picture goes instead if it is not to be taken for a finished one."""
+        """Where the picture goes instead, if it is free, so as not to be taken for a finished one."""
         return self.picture.with_stem(f"{self.picture.stem}-unfinished")
 
     def for_checkpoint(self) -> dict[str, Any]:
         """Return the fields as JSON knows them, valid in any folder."""
-        return {**vars(self), **{name: str(path.absolute()) for name, path in self._paths().items()}}
+        return {
+            **vars(self),
+            **{name: str(path.absolute()) for name, path in self._paths().items()},
+            "replaceable": sorted(map(str, self.replaceable)),
+        }
 
     @classmethod
     def from_checkpoint(cls, saved: Mapping[str, Any]) -> Outputs:
         """Undo `for_checkpoint`."""
-        paths = ("picture", "checkpoint", "report", "movie", "log_file")
-        return cls(**{**saved, **{name: Path(saved[name]) for name in paths if saved[name] is not None}})
+        names = ("picture", "checkpoint", "report", "movie", "log_file")
+        paths = {name: Path(saved[name]) for name in names if saved[name] is not None}
+        return cls(**{**saved, **paths, "replaceable": frozenset(map(Path, saved.get("replaceable", ())))})
 
 
 @dataclass(frozen=True)
@@ -237,8 +276,8 @@ def resume(
     path : Path
         The checkpoint.
     picture : Path, optional
-        Where the picture goes; by default where it was to go. There, a file is replaced without asking: an
-        interrupted run has left it.
+        Where the picture goes; by default where it was to go. The files of the interrupted run are replaced
+        without asking, and no others.
     steps : int, optional
         Another number of steps a scale.
     save_every : int, optional
@@ -253,15 +292,13 @@ def resume(
     """
     say = log or _ignore
     saved = checkpoint.read(path, say)
-    own = Outputs.from_checkpoint(saved.outputs)
-    if picture is not None:
-        check_output(picture, overwrite=picture.absolute() == own.picture)
+    own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=path)
     outputs = replace(
         own,
         picture=picture or own.picture,
-        overwrite=True,
+        overwrite=False,
         save_every=save_every or own.save_every,
-        checkpoint=path,
+        replaceable=own.replaceable.union(map(target_of, own.all_but_numbered())),
     )
     outputs.check()
     with suppress(ValueError):  # fewer are there than were, which is told with the other differences
@@ -340,7 +377,8 @@ class _Keeper:
         self._film = Film(steps_in_all(transfer), frames) if outputs.movie or outputs.report else None
         self._checkpoint = None
         if outputs.checkpoint is not None:
-            self._checkpoint = Checkpoint(outputs.checkpoint, transfer, content, styles, outputs.for_checkpoint())
+            own = replace(outputs, replaceable=outputs.replaceable | outputs.files_of(transfer))
+            self._checkpoint = Checkpoint(outputs.checkpoint, transfer, content, styles, own.for_checkpoint())
 
     def after(self, step: Step) -> None:
         """Write what is due after a step. Failures are told, and no reason to lose the run."""
@@ -363,7 +401,7 @@ class _Keeper:
         """Write what there is of a run that cannot go on: its checkpoint, and the picture under another name."""
         if self._transfer.state is None:
             return
-        picture = self._outputs.unfinished
+        picture = free_name(self._outputs.unfinished)
         try:
             if self._checkpoint is not None:
                 self._checkpoint.write(self._frames)
@@ -457,8 +495,7 @@ def demo_pictures() -> tuple[Path, Picture]:
 
 def demo_output() -> Path:
     """Return the first free name of demo.png, demo-2.png, and so on, in the current folder."""
-    names = itertools.chain(["demo.png"], (f"demo-{number}.png" for number in itertools.count(2)))
-    return next(path for path in map(Path, names) if not path.exists())
+    return free_name(Path("demo.png"))
 
 
 def _ignore(message: str) -> None:
