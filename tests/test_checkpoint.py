@@ -491,6 +491,7 @@ def test_what_is_no_checkpoint_is_refused(style, folder, capsys, content, messag
     assert style("--resume", "run.ckpt") == 2
     printed = capsys.readouterr().err
     assert f"run.ckpt {message}" in printed
+    assert "pickle" not in printed  # NumPy's advice to trust a file is none to be passed on
     assert "Traceback" not in printed
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import metadata
@@ -268,12 +269,18 @@ def read(path: Path, log: Callable[[str], None]) -> Saved:
 
 def _read(path: Path) -> Saved:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):  # NumPy would take it for a pickle, and advise to trust it
+                raise CheckpointError(f"{path} is no checkpoint, or one that was cut short")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = dict(archive)
         document = json.loads(arrays.pop("document").tobytes())
         version = document.get("format")
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; expected a checkpoint") from None
+    except CheckpointError:
+        raise
     except Exception as error:  # a flipped bit in a header may raise anything, even a TokenError or a MemoryError
         raise CheckpointError(f"{path} is no checkpoint, or a damaged one: {error}") from error
     if version != FORMAT:
