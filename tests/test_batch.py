@@ -296,6 +296,9 @@ def test_mistakes_are_told_before_any_work(style, photographs, folder, capsys, m
     assert "expected another one" in capsys.readouterr().err
     assert style(output="photo.png") == 5
     assert "is a file; expected a folder" in capsys.readouterr().err
+    assert style(output="new.png") == 5
+    assert "is the name of a picture" in capsys.readouterr().err
+    assert not (folder / "new.png").exists()
     for name in ("nowhere/out", "n" * 300):
         assert style(output=name) == 5
         assert "cannot be made" in capsys.readouterr().err

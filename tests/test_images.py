@@ -624,8 +624,9 @@ def test_check_output_folders(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"folder .*missing does not exist"):
         check_output(tmp_path / "missing" / "a.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
-        check_output(tmp_path / "folder.png", overwrite=True)
+    for folder in (tmp_path / "folder.png", tmp_path):
+        with pytest.raises(OutputError, match="is a folder"):
+            check_output(folder, overwrite=True)
 
     def refuse(**options):
         raise PermissionError(13, "Permission denied")

@@ -213,6 +213,8 @@ def _check_names(photographs: Sequence[Path], outputs: Outputs) -> None:
 def _make_folder(folder: Path, target: Path) -> None:
     if is_there(target) and not target.is_dir():
         raise OutputError(f"{target} is a file; expected a folder, since {folder} is one")
+    if not is_there(target) and target.suffix.lower() in FORMATS:
+        raise OutputError(f"{target} is the name of a picture; expected that of a folder, since {folder} is one")
     try:
         target.mkdir(exist_ok=True)
     except OSError as error:
@@ -225,5 +227,5 @@ def _set_aside(outcome: Outcome, say: Log) -> Outcome:
     """Rename an unfinished picture, so that the next run does not take it for a finished one."""
     unfinished = free_name(outcome.outputs.unfinished)
     outcome.outputs.picture.replace(unfinished)
-    say(f"it is unfinished and named {unfinished}")
+    say(f"it is unfinished, and renamed to {unfinished}")
     return replace(outcome, outputs=replace(outcome.outputs, picture=unfinished))

@@ -392,14 +392,14 @@ def check_output(
         If the extension is unknown, the folder is missing or cannot be written to, the file exists, or the
         format has no pictures of that size or of so many bits.
     """
-    path = Path(path)
+    path = check_writable(path, overwrite=overwrite)  # first, since what is a folder has no format
     kind = _format_of(path)
     _check_bits(path, bits)
     if shape is not None and max(shape) > LONGEST_SIDE.get(kind, max(shape)):
         raise OutputError(
             f"{path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels a side; the result has {max(shape)}"
         )
-    return check_writable(path, overwrite=overwrite)
+    return path
 
 
 def _format_of(path: Path) -> str:
