@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import VGG19
-from fastconv.style import OptionError, Options, OutputError, charts
+from fastconv.style import ImageError, OptionError, Options, OutputError, charts
 from fastconv.style import study as studies
 from fastconv.style.images import load
 from fastconv.style.objective import Objective
@@ -174,6 +174,14 @@ def test_a_study_writes_what_it_did(weights, folder):
     assert {line.split()[-1] for line in lines[1:]} == {"-"}  # the experiment itself is not among them
     with pytest.raises(OutputError, match=r"sheet\.png exists already"):
         study(*PICTURES, folder / "out", weights=weights, rows=rows, **SMALL)
+
+
+def test_a_missing_picture_is_told_before_anything_is_done(folder, weights):
+    lines = []
+    with pytest.raises(ImageError, match=r"nowhere\.png does not exist"):
+        study(PICTURES[0], folder / "nowhere.png", folder / "out", weights=weights, rows={}, show=lines.append)
+    assert not lines
+    assert not (folder / "out").exists()
 
 
 def test_a_line_tells_how_far_a_picture_is_from_the_experiment():

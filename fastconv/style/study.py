@@ -351,6 +351,8 @@ def study(
     ------
     ModuleNotFoundError
         If Matplotlib is missing, before anything else is done.
+    ImageError
+        If a picture can't be read, before anything is written.
     OutputError
         If something can't be written; and what `Transfer` raises.
 
@@ -361,6 +363,7 @@ def study(
     """
     import matplotlib.figure  # noqa: F401  a study that can't be drawn at its end had better not begin
 
+    content, style = load(content, name="content"), load(style, name="style")
     outputs = StudyFiles(folder)
     outputs.prepare(overwrite=overwrite)
     if not isinstance(weights, VGGWeights):
