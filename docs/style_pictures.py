@@ -56,6 +56,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where the photographs and paintings are")
     parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make (default: all)")
     arguments = parser.parse_args()
+    known = {Path(output_of(words)).stem for words in commands()}
+    if unknown := set(arguments.names) - known:
+        parser.error(f"no pictures of docs/style.md: {', '.join(sorted(unknown))}; expected {', '.join(sorted(known))}")
+    if not arguments.folder.is_dir():
+        parser.error(f"{arguments.folder} is no folder; expected that of the photographs and paintings")
     os.chdir(arguments.folder)
     if not Path("cup.png").exists():
         draw_masks()

@@ -22,11 +22,26 @@ def style_options():
     return [action.option_strings for action in commands.choices["style"]._actions if action.option_strings]
 
 
-def page_commands():
+def page_maker():
     spec = importlib.util.spec_from_file_location("style_pictures", DOCS / "style_pictures.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return list(module.commands())
+    return module
+
+
+def page_commands():
+    return list(page_maker().commands())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["nowhere"], "nowhere is no folder"), ([".", "beta-3"], "no pictures of .*: beta-3; ")]
+)
+def test_mistakes_with_the_pages_pictures_are_told(monkeypatch, tmp_path, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["style_pictures.py", *arguments])
+    with pytest.raises(SystemExit):
+        page_maker().main()
+    assert re.search(message, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("spellings", style_options(), ids=lambda spellings: spellings[-1])
