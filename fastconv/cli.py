@@ -320,7 +320,7 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     method = parser.add_argument_group("the method")
     method.add_argument(
-        "--steps", "--iterations", type=int, metavar="N", help="steps a scale, twice as many at the first"
+        "--steps", "--iterations", type=int, metavar="N", help="steps a scale, twice as many at the first of several"
     )
     method.add_argument(
         "--min-scale", type=int, metavar="N", help="long side of the first scale; --size or more: no scales"
@@ -343,7 +343,12 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="decay rates of Adam",
     )
     method.add_argument("--no-clip", dest="clip", action="store_false", help="let pixels leave 0 to 255")
-    method.add_argument("--average", type=float, metavar="X", help="decay of the average of the steps; 0: the last one")
+    method.add_argument(
+        "--average",
+        type=float,
+        metavar="X",
+        help="decay of the average of the steps; 0: the last one (default: 1 - 10/steps, at most 0.99)",
+    )
 
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -371,7 +376,7 @@ def _add_style(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     program.add_argument(
         "--tile", type=int, metavar="N", help="side of the tiles in pixels, 0 for none (default: as memory allows)"
     )
-    program.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    program.add_argument("--quiet", action="store_true", help="say nothing but errors and results")
     program.add_argument("--json", action="store_true", help="print settings and losses instead of the path")
 
 
@@ -539,7 +544,7 @@ def _add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--weights", metavar="W", help="name or file of the weights, see: fastconv weights list")
     parser.add_argument("--offline", action="store_true", help="never download weights")
     parser.add_argument("--threads", type=int, metavar="N", help="(default: all)")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors and results")
 
 
 def _study(args: argparse.Namespace) -> Exit:

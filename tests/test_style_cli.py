@@ -56,6 +56,8 @@ def test_the_path_goes_to_stdout_and_everything_else_to_stderr(style, folder, ca
         settings = json.loads(image.text["fastconv"])
     assert settings["weights"]["sha256"] == "cd" * 32
     assert settings["beta"] == Options().beta
+    assert style("--steps", 1, "--overwrite") == 0
+    assert "; 1 step over 48x32 px" in capsys.readouterr().err
 
 
 def test_json_tells_settings_and_losses(style, capsys):

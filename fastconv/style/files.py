@@ -68,7 +68,7 @@ def check_writable(path: str | os.PathLike[str], *, overwrite: bool = False) -> 
     if is_folder(target):
         raise OutputError(f"{path} is a folder; expected the name of a file")
     if exists and not overwrite:
-        raise OutputError(f"{path} exists already; choose another name, or allow it to be overwritten")
+        raise OutputError(f"{path} exists already; choose another name, or set overwrite to replace it")
     if exists and not target.is_file():
         raise OutputError(f"{path} is a device or a pipe; expected the name of a file")
     if not is_folder(target.parent):

@@ -505,7 +505,8 @@ def _ignore(message: str) -> None:
 def _announcement(transfer: Transfer) -> str:
     weights = transfer.settings["weights"]
     scales = ", ".join(f"{scale.width}x{scale.height}" for scale in transfer.plan)
-    steps = f"{steps_in_all(transfer)} steps"
+    number = steps_in_all(transfer)
+    steps = f"{number} {'step' if number == 1 else 'steps'}"
     if transfer.losses:
         steps += f", {len(transfer.losses)} of them done,"
     kind = "" if weights["exact"] else ", kernels rounded to 8 bits"
