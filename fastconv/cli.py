@@ -30,7 +30,7 @@ _EXTRA_OF = {
     "tqdm": "weights",
     "platformdirs": "weights",
     "PIL": "style",
-    "imageio": "style",
+    "imageio": "movie",
     "tifffile": "style",
     "numpngw": "style",
     "psutil": "style",

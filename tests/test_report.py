@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
+from fastconv.style import movie
 from fastconv.style.files import OutputError
 from fastconv.style.movie import FRAME_SIDE, GIF_SIDE, MOST_FRAMES, Film, Frame, check_movie, to_jpeg, write_movie
 from fastconv.style.report import log_ticks, loss_chart, pick, step_ticks, write_report
@@ -370,12 +371,10 @@ def test_an_mp4_has_every_frame(tmp_path):
 
 @pytest.mark.parametrize("name", ["run.gif", "run.mp4"])
 def test_an_encoder_that_fails_costs_the_film_alone(folder, capsys, monkeypatch, name):
-    import imageio.v3
-
-    def failing(*arguments, **options):
+    def failing(pictures):
         raise RuntimeError("ffmpeg has ended\n\nFFMPEG COMMAND:\nffmpeg -y")
 
-    monkeypatch.setattr(imageio.v3, "imwrite", failing)
+    monkeypatch.setattr(movie, f"_encode_{name[-3:]}", failing)
     assert cli.main([*RUN, "--movie", name, "--report", "run.html"]) == 5
     printed = capsys.readouterr().err
     assert f"{name} cannot be written: its frames could not be encoded: ffmpeg has ended" in printed

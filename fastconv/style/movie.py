@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -107,7 +108,7 @@ def write_movie(path: Path, frames: Sequence[Frame]) -> None:
     """
     try:
         film = _encode(frames, is_gif=path.suffix.lower() == ".gif")
-    except Exception as error:  # imageio's plugins, and ffmpeg behind them, raise nearly every type there is
+    except Exception as error:  # imageio, and ffmpeg behind it, raise nearly every type there is
         reason = (str(error) or type(error).__name__).splitlines()[0]  # ffmpeg's goes on with its whole command
         raise OutputError(f"{path} cannot be written: its frames could not be encoded: {reason}") from error
     files.write(path, film)
@@ -117,25 +118,28 @@ def _encode(frames: Sequence[Frame], *, is_gif: bool) -> bytes:
     last = frames[-1].image()
     height, width = size_to_fit((last.height, last.width), GIF_SIDE if is_gif else FRAME_SIDE)
     size = (width, height) if is_gif else (width // 2 * 2, height // 2 * 2)  # which H.264 demands
-    pictures = [np.asarray(frame.image().resize(size, Image.Resampling.BICUBIC)) for frame in frames]
-    pictures += pictures[-1:] * round(LAST_FRAME_SECONDS * FRAMES_PER_SECOND)
+    shown = itertools.chain(frames, itertools.repeat(frames[-1], round(LAST_FRAME_SECONDS * FRAMES_PER_SECOND)))
+    # One picture exists at a time: all of them may be as large as the rest of the run.
+    pictures = (frame.image().resize(size, Image.Resampling.BICUBIC) for frame in shown)
     return _encode_gif(pictures) if is_gif else _encode_mp4(pictures)
 
 
-def _encode_gif(pictures: Sequence[NDArray[Any]]) -> bytes:
+def _encode_gif(pictures: Iterator[Image.Image]) -> bytes:
+    file = BytesIO()
+    first = next(pictures)
+    # Not by imageio, which makes one array of all the pictures first.
+    first.save(file, "GIF", save_all=True, append_images=pictures, duration=1000 / FRAMES_PER_SECOND, loop=0)
+    return file.getvalue()
+
+
+def _encode_mp4(pictures: Iterator[Image.Image]) -> bytes:
     import imageio.v3 as imageio
 
-    return imageio.imwrite(
-        "<bytes>", pictures, extension=".gif", plugin="pillow", duration=1000 / FRAMES_PER_SECOND, loop=0
-    )
-
-
-def _encode_mp4(pictures: Sequence[NDArray[Any]]) -> bytes:
-    import imageio.v3 as imageio
-
+    arrays: Any = map(np.asarray, pictures)  # an iterator does, though imageio's annotations don't say so
     return imageio.imwrite(
         "<bytes>",
-        pictures,
+        arrays,
+        is_batch=True,
         extension=".mp4",
         plugin="FFMPEG",
         fps=FRAMES_PER_SECOND,
