@@ -262,7 +262,7 @@ def test_what_goes_wrong_in_the_thread_of_lbfgs_is_raised(monkeypatch):
         function(start)
         raise ArithmeticError("inside")
 
-    monkeypatch.setattr("scipy.optimize.minimize", fail)
+    monkeypatch.setattr("scipy.optimize.fmin_l_bfgs_b", fail)
     optimizer = LBFGS(np.zeros(3), 0.1)
     with pytest.raises(ArithmeticError, match="inside"):
         optimizer.step(1.0, np.ones(3))

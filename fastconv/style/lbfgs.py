@@ -133,14 +133,15 @@ def _search(
         return answer
 
     try:
-        from scipy.optimize import Bounds, minimize
+        from scipy.optimize import fmin_l_bfgs_b
 
-        limits = None if bounds is None else Bounds(*bounds)
+        # SciPy's `minimize` would make a pair of numbers for each value: half as much memory again as the search takes.
+        limits = None if bounds is None else [(float(bounds[0]), float(bounds[1]))] * start.size
         # No tolerance is a reason to stop: the run ends after its steps.
-        options = {"maxcor": CORRECTIONS, "ftol": 0, "gtol": 0, "maxfun": RESTART_EVERY, "maxiter": RESTART_EVERY}
+        options = {"m": CORRECTIONS, "factr": 0, "pgtol": 0, "maxfun": RESTART_EVERY, "maxiter": RESTART_EVERY}
         while True:
             begins = True
-            minimize(evaluate, best, jac=True, method="L-BFGS-B", bounds=limits, options=options)
+            fmin_l_bfgs_b(evaluate, best, bounds=limits, **options)
     except _Stopped:
         pass
     except Exception as error:
