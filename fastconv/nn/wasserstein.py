@@ -64,11 +64,12 @@ def add_moments_gradient(features: Array, slope: Moments, total: Array, mask: Ar
     It is added to `total`, an array of the features' shape and dtype.
     """
     add_gram_gradient(features, slope.gram, total, mask)
-    mean_slope = slope.mean[:, None, None]
     if mask is None:
-        total += (mean_slope / features[0, 0].size).astype(features.dtype)
-    else:
-        total += (mean_slope * (mask / mask.sum())).astype(features.dtype)
+        total += (slope.mean[:, None, None] / features[0, 0].size).astype(features.dtype)
+        return
+    weights = mask / mask.sum()
+    for plane, mean_slope in zip(total[0], slope.mean, strict=True):  # as large as features in float64 if done at once
+        plane += (mean_slope * weights).astype(features.dtype)
 
 
 class WassersteinLoss(Differentiable):

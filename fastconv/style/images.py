@@ -489,10 +489,11 @@ def _check_result(rgb: np.ndarray, alpha: np.ndarray | None) -> None:
 def _quantise(rgb: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarray:
     """Round to unsigned integers of 8 or 16 bits, with alpha as a fourth channel."""
     largest = 2**bits - 1
-    values = np.clip(rgb, 0, 255) * (largest / 255)
+    values = np.clip(rgb, 0, 255).astype(np.float32)
+    values *= largest / 255
     if alpha is not None:
         values = np.dstack([values, np.clip(alpha, 0, 1) * largest])
-    return np.rint(values).astype(np.uint8 if bits == 8 else np.uint16)
+    return np.rint(values, out=values).astype(np.uint8 if bits == 8 else np.uint16)
 
 
 def _pillow_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
