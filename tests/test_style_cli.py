@@ -349,7 +349,7 @@ def test_the_estimate_is_told_before_the_first_step(style, capsys):
     assert style("--tile", "320") == 0
     printed = capsys.readouterr().err
     assert re.search(
-        r"at 48x32 px a step takes about \d+(\.\d)? GFLOP; the run needs about 0\.\d GB of memory", printed
+        r"at 48x32 px a step takes about \d+(\.\d+)? GFLOP; the run needs about 0\.\d\d GB of memory", printed
     )
     assert printed.index("GFLOP") < printed.index("saved:")
 

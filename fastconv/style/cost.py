@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS
+import fastconv
+from fastconv.nn.vgg import LAYER_NAMES, LAYERS, weights_for
 from fastconv.style.options import Options
-from fastconv.style.scales import GRID, Size
+from fastconv.style.scales import GRID, Size, plan_scales
 from fastconv.style.tiles import Layout, lay_out, stride_of
 from fastconv.weights.model import KERNEL_SHAPES
 
-# Bytes in float32. The arrays of a pass through the network are counted; the rest is fitted to the peaks (VmHWM) of
-# fresh processes, which `python -m benchmarks.memory` measures.
-FIXED = 419_000_000  # the interpreter, libraries, scratch memory, and the weights as packed
-PER_LOADED_PIXEL = 12  # of pictures as they are read
-PER_PIXEL = 102  # of the result: the picture, its gradient, moments and averages, what is passed between them
-PER_SEEN_PIXEL = 70  # of a tile: the picture within the network, and what ReLU and pooling leave for the way back
-PER_STYLE_PIXEL = 36  # of a style picture
-PER_LBFGS_PIXEL = 360
+# Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. Arrays of a pass through
+# the network are counted instead.
+PROCESS = 181_000_000  # bytes: the interpreter, libraries, compiled kernels
+LINEAR_ALGEBRA = 9_000_000  # bytes: libraries for eigenvalues
+SCIPY = 20_000_000  # bytes
+SCRATCH = 6_500_000  # numbers that kernels work on
+EIGENVALUES = 6  # matrices of float64, while those of a layer are found
 
-FLOAT = 4  # bytes
+# Numbers for each pixel.
+PICTURE = 3
+STEP = 2 * PICTURE  # the gradient, and what is passed between optimiser, losses and network
+WAY_BACK = 4 * PICTURE  # a tile's gradient with and without its border
+
+# Bytes for each pixel.
+STYLE = 48  # of a style picture, while its targets are computed
+RESULT = 43  # of the result, while it is rounded and written
+LUMA = 12  # of the result, while it gets the photograph's colours
+RESIZING = 8  # of a picture that is resized
+SEARCH = 690  # of what L-BFGS works on, in float64
+BOUNDS = 150  # of the least and largest values in it
+
+# Arrays below this size come out of the heap, of which glibc keeps what they leave; larger ones are given back.
+LARGEST_IN_HEAP = 32 << 20  # bytes
+SEARCH_IN_HEAP = 440  # bytes for each pixel, of what L-BFGS works on
+
+PACKING = 36 / 9  # numbers for each weight in Winograd's method
+DOUBLE = 8  # bytes
+
+
+class Loaded(NamedTuple):
+    """Pictures as they were read, which stay."""
+
+    nbytes: int = 0
+    """Of all of them."""
+    largest: int = 0
+    """Pixels of the largest."""
+    content: int = 0
+    """Pixels of the photograph."""
+
+
+NOTHING = Loaded()
 
 
 def flop_of_step(size: Size, options: Options, tile: int | None) -> int:
@@ -58,52 +92,138 @@ def layout_of(size: Size, options: Options, tile: int | None) -> Layout:
     return lay_out(size, layers, tile) if layers else Layout(1, 1, *size)
 
 
-def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | None, loaded: int = 0) -> int:
+def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | None, loaded: Loaded = NOTHING) -> int:
     """Estimate the peak memory of a transfer, in bytes.
 
     Parameters
     ----------
     size : (int, int)
-        Height and width of the result.
+        Height and width of the last scale.
     styles : sequence of (int, int)
-        Height and width of the style pictures at its last scale.
+        Height and width of the style pictures at that scale.
     options : Options
     tile : int or None
         As in `fastconv.style.tiles.lay_out`.
-    loaded : int
-        Pixels of all pictures as they were read.
+    loaded : Loaded
+        The pictures as they were read.
     """
-    seen = layout_of(size, options, tile).pixels * per_seen_pixel(options)
+    seen = layout_of(size, options, tile).pixels
+    held = _held(size, len(styles), options)
+    step = without_tiles(size, len(styles), options) + round(seen * per_seen_pixel(options))
     # Targets are computed before there is anything of a step.
-    target = max(
-        math.prod(style) * PER_STYLE_PIXEL
-        + layout_of(style, options, tile).pixels * per_seen_pixel(options, way_back=False)
+    target = held + max(
+        math.prod(style) * STYLE + round(layout_of(style, options, tile).pixels * sum(_turns(options)))
         for style in styles
     )
-    floats = without_tiles(size, options) + max(seen, target)
-    return loaded * PER_LOADED_PIXEL + floats * np.dtype(options.dtype).itemsize // FLOAT
+    output = loaded.content if options.restore_size else math.prod(size)
+    each = RESULT + (LUMA if options.preserve_colors == "luma" else 0)
+    finishing = max(output * each, loaded.largest * RESIZING)
+    end = held + round(seen * _in_network(options)) + finishing
+    return loaded.nbytes + _of_former_scale(size, options, tile) + max(step, target, end)
 
 
-def without_tiles(size: Size, options: Options) -> int:
-    """Return what of the estimate does not depend on tiles, in bytes were it float32."""
-    each = PER_PIXEL + FLOAT * features_per_pixel(options.content_shares())
+def without_tiles(size: Size, styles: int, options: Options) -> int:
+    """Return what a step needs that does not depend on tiles, but for pictures as they were read, in bytes."""
+    return _held(size, styles, options) + STEP * _itemsize(options) * math.prod(_on_grid(size))
+
+
+def per_seen_pixel(options: Options) -> float:
+    """Return the bytes that a step needs for each pixel of a tile."""
+    # Features are taken from those of the photograph, and given back, before the pass gets back to the picture.
+    difference = max((features_per_pixel([name]) for name in options.content_shares()), default=0.0)
+    return _in_network(options) + _itemsize(options) * (PICTURE + max(difference, WAY_BACK))
+
+
+def _held(size: Size, styles: int, options: Options) -> int:
+    """Return what stays from the first step at the last scale to the end, in bytes."""
+    numbers = features_per_pixel(options.content_shares())
     if options.masks is not None:
-        each += FLOAT * len(options.masks) * sum(stride_of(name) ** -2 for name in options.style_shares())
+        numbers += styles * sum(stride_of(name) ** -2 for name in options.style_shares())
+    # The picture, its average, a copy to step back to, and two moments; or a best one and a start.
+    numbers += PICTURE * (5 if options.optimizer == "adam" else 4)
+    each = _itemsize(options) * numbers
+    fixed = PROCESS + SCRATCH * _itemsize(options)
     if options.optimizer == "lbfgs":
-        each += PER_LBFGS_PIXEL
-    return FIXED + round(each * math.prod(_on_grid(size)))
+        each += SEARCH + (BOUNDS if options.clip else 0)
+        fixed += SCIPY
+    of_pixels = round(each * math.prod(_on_grid(size)))
+    return fixed + of_pixels + _of_weights(options) + _of_textures(styles, options)
 
 
-def per_seen_pixel(options: Options, *, way_back: bool = True) -> int:
-    """Return the bytes that each pixel of a tile needs, were they float32, perhaps for a gradient, too."""
+def _of_weights(options: Options) -> int:
+    """Return the bytes of the weights, packed."""
+    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(compared_layers(options)))
+    return round(PACKING * _itemsize(options) * weights)
+
+
+def _of_textures(styles: int, options: Options) -> int:
+    """Return the bytes of the matrices that style losses are made of, one for each pair of a layer's channels."""
+    sizes = [channels_of(name) ** 2 for name in options.style_shares()]
+    if not sizes:
+        return 0
+    item = _itemsize(options)
+    apart = styles if options.masks is not None else 1  # with masks, each style sees features of its own
+    # A target for each style; the picture's own, as it is summed up, as it is compared, and its gradient.
+    nbytes = sum(sizes) * (styles * item + apart * (DOUBLE + 2 * item))
+    if options.loss == "wasserstein":
+        # The root of each target, the gradient in float64, and eigenvalues of several layers at a time.
+        at_a_time = sorted(sizes)[-fastconv.get_num_threads() :]
+        nbytes += LINEAR_ALGEBRA + DOUBLE * (sum(sizes) * (styles + apart) + EIGENVALUES * sum(at_a_time))
+    return nbytes
+
+
+def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:
+    """Return the bytes in the heap that arrays of the scale before left, and those of the last are too large for."""
+    plan = plan_scales(size, min_scale=options.min_scale, steps=options.steps)
+    if len(plan) == 1:
+        return 0
+    former = plan[-2]
+    small = [min(_turns(options)), *_traces(options)]
+    seen = layout_of(former.size, options, tile).pixels
+    nbytes = sum(min(seen * each, LARGEST_IN_HEAP) for each in small)
+    if options.optimizer == "lbfgs" and PICTURE * DOUBLE * former.pixels < LARGEST_IN_HEAP:
+        nbytes += SEARCH_IN_HEAP * former.pixels
+    return round(nbytes)
+
+
+def _in_network(options: Options) -> float:
+    """Return the bytes of the network's own arrays for each pixel of a tile."""
+    stages = _stages(options)
+    # What is compared is kept in an array, which has to hold the first layer when that is computed again.
+    kept = max(features_per_pixel(stages[:1]), features_per_pixel(compared_layers(options).difference(stages[:1])))
+    return sum(_turns(options)) + _itemsize(options) * kept + sum(_traces(options))
+
+
+def _turns(options: Options) -> list[float]:
+    """Return the bytes, for each pixel of a tile, of the two arrays that hold by turns what lies between layers."""
+    sizes = [features_per_pixel([name]) for name in _stages(options)]
+    return [_itemsize(options) * max(sizes[turn::2], default=0.0) for turn in (0, 1)]
+
+
+def _traces(options: Options) -> list[float]:
+    """Return the bytes, for each pixel of a tile, of what is left of the layers that are not kept: one an output."""
+    return [
+        features_per_pixel([name])
+        for name in _stages(options)[1:]
+        # Pooling by averages leaves nothing.
+        if (options.pooling == "max" if name.startswith("pool") else name not in compared_layers(options))
+    ]
+
+
+def _stages(options: Options) -> list[str]:
+    """Return the layers whose outputs the network stores: not those before a max pooling, unless they are compared."""
     layers = compared_layers(options)
-    first = features_per_pixel(["relu1_1"])
-    # What lies between layers is in two arrays by turns; a pooling that is one with its convolution leaves one small.
-    fused = options.pooling == "max" and "relu1_2" not in layers
-    turns = first + features_per_pixel(["pool1" if fused else "relu1_2"])
-    # What is compared is kept in a third, which has to hold relu1_1 when that is computed again.
-    kept = max(first, features_per_pixel(layers - {"relu1_1"})) if way_back else 0
-    return PER_SEEN_PIXEL + round(FLOAT * (turns + kept))
+    path = LAYER_NAMES[: 1 + max(map(LAYER_NAMES.index, layers), default=-1)]
+    return [
+        name
+        for name, after in itertools.zip_longest(path, path[1:], fillvalue="")
+        if not (after.startswith("pool") and options.pooling == "max" and name not in layers)
+    ]
+
+
+def _itemsize(options: Options) -> int:
+    """Return the bytes of a number."""
+    return np.dtype(options.dtype).itemsize
 
 
 def compared_layers(options: Options) -> set[str]:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from fastconv.style import cost
+from fastconv.style.cost import NOTHING, Loaded
 from fastconv.style.options import SMALLEST_TILE, Options, parse_memory
 from fastconv.style.scales import Size
 
@@ -38,7 +38,7 @@ def limit_of(options: Options) -> int:
     return int(SHARE * (available() + psutil.Process().memory_info().rss))
 
 
-def choose_tile(size: Size, styles: Sequence[Size], options: Options, loaded: int = 0) -> int:
+def choose_tile(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded = NOTHING) -> int:
     """Return the largest tile with which a transfer fits into memory; 0 if it does as a whole.
 
     Parameters
@@ -71,7 +71,7 @@ def _smallest_tile(options: Options) -> int:
     return 0 if options.optimizer == "lbfgs" else SMALLEST_TILE
 
 
-def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: int, limit: int) -> int | None:
+def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded, limit: int) -> int | None:
     """Return the largest tile that fits, 0 for the whole, None if nothing fits."""
 
     def fits(tile: int) -> bool:
@@ -83,14 +83,13 @@ def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: 
     if fits(0):
         return 0
     # No tile has more pixels than a square with this side.
-    floats = (limit - loaded * cost.PER_LOADED_PIXEL) * cost.FLOAT // np.dtype(options.dtype).itemsize
-    spare = floats - cost.without_tiles(size, options)
-    side = math.isqrt(max(0, spare // cost.per_seen_pixel(options))) // TILE_STEP * TILE_STEP
+    spare = limit - loaded.nbytes - cost.without_tiles(size, len(styles), options)
+    side = math.isqrt(max(0, int(spare / cost.per_seen_pixel(options)))) // TILE_STEP * TILE_STEP
     # Style pictures may need a smaller one; a layout may need less than its square.
     return next((tile for tile in range(max(side, smallest), smallest - 1, -TILE_STEP) if fits(tile)), None)
 
 
-def _largest_long_side(size: Size, styles: Sequence[Size], options: Options, loaded: int, limit: int) -> int | None:
+def _largest_long_side(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded, limit: int) -> int | None:
     """Return the largest multiple of 16, as a long side, with which everything fits; None if nothing does."""
     for long_side in range(max(size) // 16 * 16, 15, -16):
         factor = long_side / max(size)

@@ -67,7 +67,7 @@ class Options:
     style_scale : float
         Long side of the style pictures as a multiple of the result's: above 1 makes a style's forms larger.
     optimizer : {"adam", "lbfgs"}
-        L-BFGS needs no tuning and 360 bytes a pixel more. It begins anew at each scale, and its result is the
+        L-BFGS needs no tuning and some 830 bytes a pixel more. It begins anew at each scale, and its result is the
         best picture it saw.
     learning_rate : float
         Grey levels a pixel moves in Adam's first steps, or in the first one of L-BFGS.

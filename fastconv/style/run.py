@@ -528,7 +528,9 @@ def _estimate(transfer: Transfer) -> str:
 
 def _in_digits(number: float) -> str:
     """Write an estimate: no more than two digits are worth anything."""
-    return f"{number:.1f}" if number < 10 else f"{float(f'{number:.2g}'):.0f}"
+    if number < 10:
+        return f"{number:.2f}" if number < 1 else f"{number:.1f}"
+    return f"{float(f'{number:.2g}'):.0f}"
 
 
 def _summary(outcome: Outcome) -> str:

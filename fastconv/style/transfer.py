@@ -304,12 +304,22 @@ class Transfer:
         sources = enumerate(self.options.masks, start=1)
         return [masks.load_mask(source, self._content.size, name=f"mask {i}") for i, source in sources]
 
-    def _extent(self) -> tuple[Size, list[Size], Options, int]:
+    def _extent(self) -> tuple[Size, list[Size], Options, cost.Loaded]:
         """Return what the estimate of memory goes by."""
         last = self.plan[-1]
-        loaded = [self._content, *self._styles, *([] if self._init is None else [self._init])]
         styles = [style_size(style.size, last, self.options) for style in self._styles]
-        return last.size, styles, self.options, sum(math.prod(picture.size) for picture in loaded)
+        return last.size, styles, self.options, self._loaded()
+
+    def _loaded(self) -> cost.Loaded:
+        pictures = [self._content, *self._paintings, *([] if self._init is None else [self._init])]
+        if self._styles is not self._paintings:
+            pictures += self._styles
+        arrays = [array for picture in pictures for array in (picture.rgb, picture.alpha) if array is not None]
+        return cost.Loaded(
+            nbytes=sum(array.nbytes for array in [*arrays, *(self._masks or [])]),
+            largest=max(math.prod(picture.size) for picture in pictures),
+            content=math.prod(self._content.size),
+        )
 
     @property
     def memory_needed(self) -> int:
