@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         code = int(args.run(args))
-        sys.stdout.flush()  # here, where a failure can still be handled
+        if sys.stdout is not None:  # as it is where the caller has closed it
+            sys.stdout.flush()  # here, where a failure can still be handled
         return code
     except KeyboardInterrupt:
         say("interrupted")

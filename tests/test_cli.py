@@ -274,3 +274,9 @@ def test_a_reader_that_has_had_enough():
         finished = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True)
     assert finished.stderr == ""
     assert finished.returncode == cli.Exit.OUTPUT
+
+
+def test_standard_output_may_be_closed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["info"]) == 0
+    assert capsys.readouterr().err == ""
