@@ -17,6 +17,7 @@ from fastconv import cli
 from fastconv.nn.vgg import LAYER_NAMES
 from fastconv.style import Options, Step, stylize
 from fastconv.style import run as runner
+from fastconv.style.files import OutputError
 from fastconv.style.progress import Clock, Progress, format_seconds
 from fastconv.style.scales import Scale
 from fastconv.style.transfer import Transfer
@@ -573,6 +574,35 @@ def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, monkey
     monkeypatch.setattr(Transfer, "_evaluate", evaluate)
     assert cli.main(["style", "--resume", "run.npz"]) == 0
     assert size_of(folder / "out.png") == (48, 32)
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_unfinished_picture(style, folder, monkeypatch, capsys):
+    step = Transfer._step
+
+    def failing(transfer, *arguments):
+        if transfer.losses:
+            raise FloatingPointError("too far")
+        return step(transfer, *arguments)
+
+    def full(checkpoint, frames=()):
+        raise OutputError("no space left")
+
+    monkeypatch.setattr(Transfer, "_step", failing)
+    monkeypatch.setattr(runner.Checkpoint, "write", full)
+    assert style("--checkpoint", "run.npz") == 1
+    assert "the checkpoint could not be written: no space left" in capsys.readouterr().err
+    assert size_of(folder / "out-unfinished.png") == (48, 32)
+
+
+def test_a_run_whose_progress_nobody_reads_leaves_its_picture(folder, monkeypatch):
+    def closed(progress, step):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Progress, "update", closed)
+    options = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1",)}
+    with pytest.raises(BrokenPipeError):
+        runner.run("photo.png", ["painting.png"], runner.Outputs(Path("out.png")), progress=sys.stderr, **options)
+    assert size_of(folder / "out-unfinished.png") == (48, 32)
 
 
 def test_a_report_needs_neither_losses_nor_the_file_of_the_photograph(style, folder, monkeypatch):

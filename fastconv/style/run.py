@@ -346,7 +346,7 @@ def carry_out(
                 keeper.after(step)
                 if interruption.signal is not None:
                     break
-        except (FloatingPointError, MemoryError):
+        except Exception:  # even one of the stream that progress goes to: steps may have taken hours
             keeper.rescue()
             raise
         if reporter is not None:
@@ -401,10 +401,13 @@ class _Keeper:
         """Write what there is of a run that cannot go on: its checkpoint, and the picture under another name."""
         if self._transfer.state is None:
             return
-        picture = free_name(self._outputs.unfinished)
         try:
             if self._checkpoint is not None:
                 self._checkpoint.write(self._frames)
+        except (OutputError, MemoryError) as error:
+            self._say(f"the checkpoint could not be written: {error}")
+        picture = free_name(self._outputs.unfinished)
+        try:
             self._save_picture(picture, self._transfer.result())
         except (OutputError, MemoryError) as error:
             self._say(f"the unfinished picture could not be saved: {error}")
