@@ -223,14 +223,19 @@ def test_what_no_run_has_named_is_not_replaced(style, disturbed, folder, capsys)
         assert (folder / "out" / name).read_text() == "precious"
 
 
-def test_a_picture_that_was_saved_but_not_set_aside_is_not_finished(style, disturbed, folder, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(batches, "_set_aside", lambda outcome, say: kill())
-        with pytest.raises(Killed):
-            disturbed(interrupt)
+def test_an_interrupted_run_that_may_overwrite_leaves_finished_pictures(style, disturbed, folder):
+    assert style() == 0
     before = (folder / "out" / "b.jpg").read_bytes()
-    assert style("--steps", "5") == 0
-    assert (folder / "out" / "b.jpg").read_bytes() != before
+    assert disturbed(interrupt, "--overwrite") == 130
+    assert (folder / "out" / "b.jpg").read_bytes() == before
+    assert names(folder / "out") == ["a.png", "b-unfinished.jpg", "b.jpg", "c.bmp.png"]
+
+
+def test_a_mark_that_cannot_be_read_is_a_failure_of_its_photograph(style, folder, capsys):
+    (folder / "out" / ".a.png.begun").mkdir(parents=True)
+    assert style() == 2
+    assert ".a.png.begun cannot be read" in capsys.readouterr().err
+    assert names(folder / "out") == ["b.jpg", "c.bmp.png"]
 
 
 def test_each_interruption_keeps_its_picture(disturbed, folder):

@@ -163,7 +163,6 @@ def traced():
 
 @pytest.mark.parametrize("bounds", [(0, 255), None])
 def test_lbfgs_holds_what_is_counted(bounds):
-    pytest.importorskip("scipy", minversion="1.13")  # older ones take a quarter to a half more
     pytest.importorskip("scipy.optimize")  # which is not to be counted
     pixels = 100 * 100
     factors = np.linspace(1, 5, 3 * pixels)

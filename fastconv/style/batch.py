@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from PIL import Image
 
 from fastconv.style import files
-from fastconv.style.files import OutputError, free_name, is_there, target_of
+from fastconv.style.files import OutputError, is_there, target_of
 from fastconv.style.images import FORMATS, ImageError, ImageWarning, PictureLike, load
 from fastconv.style.memory import MemoryLimitError
 from fastconv.style.options import OptionError
@@ -117,19 +117,15 @@ def run_folder(
             transfer = transfers.of(photograph)
             own.check_for(transfer)
             _write_mark(mark, own.replaceable | own.files_of(transfer))
-            outcome = carry_out(transfer, photograph, styles, own, log=log, progress=progress)
+            outcome = carry_out(transfer, photograph, styles, own, log=log, progress=progress, set_aside=True)
+            show(outcome)
+            if outcome.interrupted_by is not None:
+                batch.interrupted_by = outcome.interrupted_by
+                break
+            _remove_mark(mark)
         except FAILURES as error:
             say(str(error))
             batch.failures[photograph] = str(error)
-            continue
-        if outcome.interrupted_by is not None:
-            batch.interrupted_by = outcome.interrupted_by
-            outcome = _set_aside(outcome, say)
-        else:
-            mark.unlink(missing_ok=True)
-        show(outcome)
-        if batch.interrupted_by is not None:
-            break
     return batch
 
 
@@ -181,7 +177,18 @@ def _named_in(mark: Path) -> frozenset[Path]:
     """Return the files that an interrupted photograph may have left behind."""
     if not is_there(mark):
         return frozenset()
-    return frozenset(target_of(mark.parent / os.fsdecode(name)) for name in mark.read_bytes().split(b"\0"))
+    try:
+        names = mark.read_bytes().split(b"\0")
+    except OSError as error:
+        raise OutputError(f"{mark} cannot be read, which names what an interrupted run has left: {error}") from error
+    return frozenset(target_of(mark.parent / os.fsdecode(name)) for name in names)
+
+
+def _remove_mark(mark: Path) -> None:
+    try:
+        mark.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{mark} cannot be removed, so the next run will repaint its picture: {error}") from error
 
 
 def _check_options(folder: Path, outputs: Outputs) -> None:
@@ -221,11 +228,3 @@ def _make_folder(folder: Path, target: Path) -> None:
         raise OutputError(f"the folder {target} cannot be made: {error.strerror}") from error
     if target.samefile(folder):
         raise OutputError(f"{target} is the folder of the photographs; expected another one for the results")
-
-
-def _set_aside(outcome: Outcome, say: Log) -> Outcome:
-    """Rename an unfinished picture, so that the next run does not take it for a finished one."""
-    unfinished = free_name(outcome.outputs.unfinished)
-    outcome.outputs.picture.replace(unfinished)
-    say(f"it is unfinished, and renamed to {unfinished}")
-    return replace(outcome, outputs=replace(outcome.outputs, picture=unfinished))

@@ -320,8 +320,12 @@ def carry_out(
     frames: Sequence[Frame] = (),
     log: Log | None = None,
     progress: TextIO | None = None,
+    set_aside: bool = False,
 ) -> Outcome:
-    """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`."""
+    """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`.
+
+    With `set_aside`, an interrupted run's picture gets the name of an unfinished one.
+    """
     say = log or _ignore
     say(_announcement(transfer))
     say(_estimate(transfer))
@@ -351,7 +355,10 @@ def carry_out(
             raise
         if reporter is not None:
             reporter.end_line()
-        outcome = Outcome(outputs, transfer.result(), interruption.signal, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        if set_aside and interruption.signal is not None:
+            outputs = replace(outputs, picture=free_name(outputs.unfinished))
+        outcome = Outcome(outputs, transfer.result(), interruption.signal, seconds)
         keeper.at_the_end(outcome)
     say(_summary(outcome))
     return outcome
@@ -432,8 +439,8 @@ class _Keeper:
         ):
             try:
                 write(outcome)
-            except OutputError as error:
-                failures.append(str(error))
+            except (OutputError, MemoryError) as error:
+                failures.append(str(error) or "out of memory")
         if failures:
             raise OutputError("; ".join(failures))
 
@@ -449,7 +456,7 @@ class _Keeper:
                 self._say(way if is_there else "no checkpoint: the first search of L-BFGS had not ended")
 
     def _write_picture(self, outcome: Outcome) -> None:
-        self._save_picture(self._outputs.picture, outcome.result)
+        self._save_picture(outcome.outputs.picture, outcome.result)
 
     def _save_picture(self, path: Path, result: Result) -> None:
         bits = self._outputs.bits
