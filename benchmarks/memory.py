@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.memory`` runs what the command ``fastconv style`` runs, on made-up pictures, each case in a
 process of its own, with the weights that are found first and kernels that were compiled before. ``--list`` shows groups
-of cases, ``--only GROUP ...`` runs others than those of a few minutes. Each case takes as many steps as it needs to
+of cases, ``--only GROUP ...`` runs others than those of ten minutes. Each case takes as many steps as it needs to
 come to its peak: two, or a dozen with L-BFGS, whose memory fills by and by; films have all their frames.
 
 The peak is VmHWM, Linux's own count of what the process held at most, weights, libraries and files included. It fails
@@ -111,7 +111,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
         Case((4000, 3000), {"max_memory": "4GB"}),
     ),
 }
-SHORT = ("sizes", "scales", "tiles")  # a few minutes
+SHORT = ("sizes", "scales", "tiles")  # ten minutes on two slow cores
 
 
 class Measured(NamedTuple):

@@ -178,6 +178,7 @@ def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:
     if len(plan) == 1:
         return 0
     former = plan[-2]
+    # The network's other arrays are large at any scale but tiny ones.
     small = [min(_turns(options)), *_traces(options)]
     seen = layout_of(former.size, options, tile).pixels
     nbytes = sum(min(seen * each, LARGEST_IN_HEAP) for each in small)
