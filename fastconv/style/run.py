@@ -121,7 +121,8 @@ class Outputs:
         check_output(self.picture, overwrite=self._may_replace(self.picture), bits=self.bits)
         check_writable(free_name(self.unfinished))
         for path in self.all_but_numbered():
-            check_writable(path, overwrite=self._may_replace(path))
+            if path not in (self.picture, self.movie):  # which have checks of their own
+                check_writable(path, overwrite=self._may_replace(path))
         if self.movie is not None:
             check_movie(self.movie, overwrite=self._may_replace(self.movie))
 
