@@ -11,7 +11,7 @@ import numpy as np
 import threadpoolctl
 
 import fastconv
-from fastconv.kernels import jit
+from fastconv import jit
 
 THROTTLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit, prange
 
-from fastconv.kernels import jit
+from fastconv import jit
+from fastconv.jit.compilation import OPTIONS
 from fastconv.kernels.simd import fma, load, store
 
 CHAINS = 12  # independent sums: more than two units with a latency of four cycles need, few enough for 16 registers
 
 
-@njit(**jit.OPTIONS)
+@njit(**OPTIONS)
 def _multiply_add(zero, steps, address):
     """Run `steps` times :data:`CHAINS` multiply-adds on registers; what they sum up to is stored at `address`."""
     factor = load(zero, address)
@@ -26,7 +27,7 @@ def _multiply_add(zero, steps, address):
     store(address, a + b + c + d + e + f + g + h + i + j + k + m)
 
 
-@njit(parallel=True, **jit.OPTIONS)
+@njit(parallel=True, **OPTIONS)
 def _multiply_add_parallel(threads, zero, steps, address, pitch):
     for t in prange(threads):
         _multiply_add(zero, steps, address + np.intp(t) * pitch)

@@ -260,7 +260,7 @@ def watched() -> Parts:
 
 def show_parts(size: int, weights: Path, rounds: int, threads: int) -> None:
     """Time the parts of our step; print a table with the limits of arithmetic and of memory beside each."""
-    from fastconv.kernels import jit
+    from fastconv import jit
 
     from .peak import multiply_adds
 

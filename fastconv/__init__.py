@@ -9,7 +9,7 @@ from fastconv.conv import (
     conv2d_input_grad,
     conv2d_weight_grad,
 )
-from fastconv.kernels.jit import get_num_threads, set_num_threads
+from fastconv.jit import get_num_threads, set_num_threads
 from fastconv.pool import (
     avg_pool2d,
     avg_pool2d_backward,

@@ -9,14 +9,13 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import numba
 import numpy as np
 
-from fastconv import costs
+from fastconv import costs, jit
 from fastconv.checks import Array, ConvGeometry
 from fastconv.kernels import (
     depthwise,
     depthwise_3x3,
     direct,
     direct_weight_grad,
-    jit,
     layout,
     scratch,
     winograd,
@@ -245,7 +244,7 @@ def _interleave(phases: list[_Phase], grad: Array, packing: Packing, stride: tup
                 entry[:] = memory + place, phase.rows, phase.columns
         job = layout.InterleaveJob(jit.address_of(table), n * channels, height, width, *stride, jit.address_of(out))
         threads = jit.get_num_threads() if out.size > direct.SERIAL_PRODUCTS // 4 else 1
-        layout.interleave(job, direct.ZEROS[out.dtype], threads)
+        layout.interleave(job, out.dtype, threads)
 
 
 def _slides(g: ConvGeometry) -> bool:

@@ -147,7 +147,7 @@ def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _info(args: argparse.Namespace) -> Exit:
-    from fastconv.kernels import jit
+    from fastconv import jit
 
     facts = {"fastconv": __version__, **_versions(), **jit.describe()}
     width = max(map(len, facts)) + 2

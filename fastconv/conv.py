@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import checks
+from fastconv import checks, jit
 from fastconv.algorithms import ALGORITHMS, Packing, Pass, choose
 from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
 from fastconv.engines import engine
-from fastconv.kernels import jit
 
 _packing = jit.RenewedLock()  # one for all: packings are rare
 

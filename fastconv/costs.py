@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fastconv import jit
 from fastconv.checks import ConvGeometry
-from fastconv.kernels import jit
 from fastconv.kernels.microkernel import tile_columns, tile_rows, tile_vectors
 
 Pass = Literal["forward", "input_grad", "weight_grad"]

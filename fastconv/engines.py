@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numba
 import numpy as np
 
+from fastconv import jit
 from fastconv.checks import Array, PoolGeometry
-from fastconv.kernels import elementwise, jit, pooling
+from fastconv.kernels import elementwise, pooling
 from fastconv.reference import im2col
 
 SERIAL_ELEMENTS = 1 << 16  # below this many a second thread costs more than it brings
@@ -120,21 +121,21 @@ class _Kernels:
 
     def max_pool(self, x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:
         job = _pool_job(x, geometry, out, indices, 0)
-        _run(pooling.max_pool_share, pooling.max_pool_parallel, x, x.size, job)
+        _run(pooling.max_pool_kernel, x, x.size, job)
 
     def max_pool_backward(self, grad_output: Array, indices: Array, out: Array) -> bool:
         n, c, h, w = out.shape
         fault = np.zeros(1, np.intp)
         arrays = map(jit.address_of, (grad_output, indices, out, fault))
         job = pooling.ScatterJob(n * c, h, w, *grad_output.shape[2:], *arrays)
-        _run(pooling.max_pool_backward_share, pooling.max_pool_backward_parallel, out, out.size, job)
+        _run(pooling.max_pool_backward_kernel, out, out.size, job)
         return not fault[0]
 
     def avg_pool(
         self, x: Array, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: Array
     ) -> None:
         job = _pool_job(x, geometry, out, None, _divisor_code(count_include_pad, divisor))
-        _run(pooling.avg_pool_share, pooling.avg_pool_parallel, x, x.size, job)
+        _run(pooling.avg_pool_kernel, x, x.size, job)
 
     def avg_pool_backward(
         self,
@@ -145,25 +146,25 @@ class _Kernels:
         out: Array,
     ) -> None:
         job = _pool_job(out, geometry, grad_output, None, _divisor_code(count_include_pad, divisor))
-        _run(pooling.avg_pool_backward_share, pooling.avg_pool_backward_parallel, out, out.size, job)
+        _run(pooling.avg_pool_backward_kernel, out, out.size, job)
 
     def relu(self, x: Array, out: Array) -> None:
         job = elementwise.ElementwiseJob(jit.address_of(x), 0, jit.address_of(out), x.size)
-        _run(elementwise.relu_share, elementwise.relu_parallel, x, x.size, job)
+        _run(elementwise.relu_kernel, x, x.size, job)
 
     def relu_backward(self, grad_output: Array, y: Array, out: Array) -> None:
         job = elementwise.ElementwiseJob(jit.address_of(grad_output), jit.address_of(y), jit.address_of(out), y.size)
-        _run(elementwise.relu_backward_share, elementwise.relu_backward_parallel, y, y.size, job)
+        _run(elementwise.relu_backward_kernel, y, y.size, job)
 
     def bias_grad(self, grad_output: Array, out: Array) -> None:
         n, k, h, w = grad_output.shape
         job = elementwise.BiasGradJob(jit.address_of(grad_output), n, k, h * w, jit.address_of(out))
-        _run(elementwise.bias_grad_share, elementwise.bias_grad_parallel, grad_output, grad_output.size, job)
+        _run(elementwise.bias_grad_kernel, grad_output, grad_output.size, job)
 
 
-def _run(share: Any, parallel: Any, like: Array, elements: int, job: tuple[int, ...]) -> None:
+def _run(kernel: jit.Kernel, like: Array, elements: int, job: jit.Record) -> None:
     threads = jit.get_num_threads() if elements > SERIAL_ELEMENTS else 1
-    jit.run(share, parallel, like.dtype.type(0), jit.record_of(job), threads)
+    kernel(job, like.dtype, threads)
 
 
 def _divisor_code(count_include_pad: bool, divisor: int | None) -> int:

@@ -15,29 +15,30 @@ FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
 
 # Part of the package -> the other parts that it may import, wherever the import stands.
 MAY_IMPORT = {
-    FACE: {"conv", "pool", "kernels.jit"},
-    "cli": {FACE, "style", "weights", "kernels.jit"},
-    "style": {FACE, "nn", "weights", "kernels.jit"},
+    FACE: {"conv", "pool", "jit"},
+    "cli": {FACE, "style", "weights", "jit"},
+    "style": {FACE, "nn", "weights", "jit"},
     "nn": {
         "conv",
         "pool",
         "kernels.elementwise",
         "kernels.gram",
-        "kernels.jit",
+        "jit",
         "kernels.masks",
         "kernels.winograd",
         "kernels.winograd_transforms",
     },
-    "conv": {"algorithms", "engines", "checks", "kernels.jit"},
+    "conv": {"algorithms", "engines", "checks", "jit"},
     "pool": {"engines", "checks"},
-    "algorithms": {"checks", "costs", "reference", "kernels"},
-    "costs": {"checks", "kernels"},
-    "engines": {"checks", "reference", "kernels"},
+    "algorithms": {"checks", "costs", "jit", "reference", "kernels"},
+    "costs": {"checks", "jit", "kernels"},
+    "engines": {"checks", "jit", "reference", "kernels"},
     "checks": {"results"},
     "results": set(),
     "weights": set(),
     "reference": set(),
-    "kernels": set(),
+    "kernels": {"jit"},
+    "jit": set(),
 }
 # Part -> libraries that it may load when it is imported; the others load theirs within functions.
 MAY_LOAD = {
@@ -55,6 +56,7 @@ MAY_LOAD = {
     "weights": {"numpy"},
     "reference": {"numpy"},
     "kernels": {"numpy", "numba", "llvmlite"},
+    "jit": {"numpy", "numba", "llvmlite"},
 }
 HEAVY = {"scipy", "PIL", "h5py", "pooch", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
 

@@ -155,7 +155,7 @@ class TestMissingExtra:
 
 class TestInfo:
     def test_facts(self, run, published_mat):
-        from fastconv.kernels import jit
+        from fastconv import jit
 
         code, out, err = run("info")
         assert (code, err) == (0, "")

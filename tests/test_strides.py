@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import algorithms
-from fastconv.kernels import depthwise, depthwise_3x3, direct, direct_weight_grad, jit
+from fastconv import algorithms, jit
+from fastconv.kernels import depthwise, depthwise_3x3, direct, direct_weight_grad
 
 PLANES = [(1, 1), (3, 3), (7, 7), (5, 9), (9, 8), (14, 14), (40, 17), (33, 70), (2, 100), (100, 2)]
 PADDINGS = [0, 1, 2, ((2, 0), (0, 1))]

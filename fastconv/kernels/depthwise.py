@@ -8,18 +8,18 @@ time, one multiply-add for each tap. What it costs is reading each vector of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from . import jit, layout, scratch
-from .direct import SERIAL_PRODUCTS, ZEROS, Grid, Taps, copy_of, offsets_in_copy
+from fastconv import jit
+
+from . import layout, scratch
+from .direct import SERIAL_PRODUCTS, Grid, Taps, copy_of, offsets_in_copy
 from .simd import fma, item_bytes, lanes, load, peek, record, relu, splat, store, store_first
 
 
-class DepthwiseJob(NamedTuple):
-    """What :func:`depthwise_share` works on: addresses in bytes, everything else in elements."""
+class DepthwiseJob(jit.Record):
+    """What :func:`depthwise_kernel` works on: addresses in bytes, everything else in elements."""
 
     # input planes, and how each is copied: see layout.PadJob
     source: int
@@ -50,7 +50,7 @@ class DepthwiseJob(NamedTuple):
     scratch_bytes: int
 
 
-DEPTHWISE_JOB = jit.record_type(DepthwiseJob)
+DEPTHWISE_JOB = np.dtype(DepthwiseJob)
 
 
 @jit.unfold
@@ -64,8 +64,8 @@ def write_outputs(zero, job, to, value, count, end):
         store_first(to, value, count)
 
 
-@jit.share
-def depthwise_share(t, threads, zero, address):
+@jit.kernel
+def depthwise_kernel(t, threads, zero, address):
     """Convolve some planes."""
     job = record(DEPTHWISE_JOB, address)
     word = 8
@@ -122,20 +122,13 @@ def depthwise_share(t, threads, zero, address):
                         x += width
 
 
-@jit.parallel
-def depthwise_parallel(threads, zero, address):
-    """Run all shares of a :class:`DepthwiseJob`."""
-    for t in prange(threads):
-        depthwise_share(np.intp(t), threads, zero, address)
-
-
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All of a :class:`DepthwiseJob` but its addresses, for one shape of input.
 
     Attributes
     ----------
-    job : array of intp
+    job : DepthwiseJob
         The record, with 0 for addresses.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
@@ -143,7 +136,7 @@ class Plan:
         What the record's `offsets` points to.
     """
 
-    job: np.ndarray
+    job: DepthwiseJob
     threads: int
     scratch_bytes: int
     offsets: np.ndarray
@@ -168,23 +161,18 @@ def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: 
         0, grid.height, grid.width,
         grid.stride_y // copy.row_step, 0, each,
     )  # fmt: skip
-    return Plan(jit.record_of(job), threads, threads * each, offsets)
-
-
-_SOURCE, _WEIGHTS, _BIAS, _RELU, _OUT, _SCRATCH = (
-    DepthwiseJob._fields.index(name) for name in ("source", "weights", "bias", "relu", "out", "scratch")
-)
+    return Plan(job, threads, threads * each, offsets)
 
 
 def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
     """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
     job = plan.job.copy()
-    job[_SOURCE] = jit.address_of(x)
-    job[_WEIGHTS] = jit.address_of(packed)
+    job.source = jit.address_of(x)
+    job.weights = jit.address_of(packed)
     if bias is not None:
-        job[_BIAS] = jit.address_of(bias)
-    job[_RELU] = relu
-    job[_OUT] = out
+        job.bias = jit.address_of(bias)
+    job.relu = relu
+    job.out = out
     with scratch.borrow(plan.scratch_bytes) as memory:
-        job[_SCRATCH] = memory
-        jit.run(depthwise_share, depthwise_parallel, ZEROS[x.dtype], job, plan.threads)
+        job.scratch = memory
+        depthwise_kernel(job, x.dtype, plan.threads)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from . import jit
+from fastconv import jit
+
 from .depthwise import write_outputs
-from .direct import SERIAL_PRODUCTS, ZEROS
+from .direct import SERIAL_PRODUCTS
 from .simd import (
     every_second,
     fma,
@@ -36,8 +35,8 @@ from .simd import (
 STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
 
 
-class SlideJob(NamedTuple):
-    """What :func:`slide_share` works on: addresses in bytes, everything else in elements."""
+class SlideJob(jit.Record):
+    """What :func:`slide_kernel` works on: addresses in bytes, everything else in elements."""
 
     x: int
     planes: int
@@ -55,7 +54,7 @@ class SlideJob(NamedTuple):
     out_w: int
 
 
-SLIDE_JOB = jit.record_type(SlideJob)
+SLIDE_JOB = np.dtype(SlideJob)
 
 
 @jit.unfold
@@ -146,8 +145,8 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
             y += 2
 
 
-@jit.share
-def slide_share(t, threads, zero, address):
+@jit.kernel
+def slide_kernel(t, threads, zero, address):
     """Convolve some planes."""
     job = record(SLIDE_JOB, address)
     item = item_bytes(zero)
@@ -179,13 +178,6 @@ def slide_share(t, threads, zero, address):
                 x += size
                 if x < job.out_w and x > job.out_w - size:
                     x = job.out_w - size  # again whole vectors, some of whose outputs are computed twice
-
-
-@jit.parallel
-def slide_parallel(threads, zero, address):
-    """Run all shares of a :class:`SlideJob`."""
-    for t in prange(threads):
-        slide_share(np.intp(t), threads, zero, address)
 
 
 # --- the gradient by the input at stride 2 -----------------------------------------------------------------------
@@ -257,8 +249,8 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
         y += 1
 
 
-@jit.share
-def spread_share(t, threads, zero, address):
+@jit.kernel
+def spread_kernel(t, threads, zero, address):
     """Compute the gradient of some planes; the job's input is the gradient of the output."""
     job = record(SLIDE_JOB, address)
     item = item_bytes(zero)
@@ -282,13 +274,6 @@ def spread_share(t, threads, zero, address):
                     x = (job.out_w - wide) // 2 * 2  # again whole vectors; an odd row's last pixel comes alone
 
 
-@jit.parallel
-def spread_parallel(threads, zero, address):
-    """Run all shares of a gradient."""
-    for t in prange(threads):
-        spread_share(np.intp(t), threads, zero, address)
-
-
 # --- plans -----------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +281,7 @@ def spread_parallel(threads, zero, address):
 class Plan:
     """All of a :class:`SlideJob` but its addresses, for one shape of input, and in how many parts it is done."""
 
-    job: np.ndarray
+    job: SlideJob
     threads: int
     spread: bool = False  # whether it is the gradient by the input at stride 2
 
@@ -329,20 +314,17 @@ def plan(
         return None
     threads = max_threads if planes * outputs * 9 > SERIAL_PRODUCTS else 1
     job = SlideJob(0, planes, height, width, *corner, stride, 0, channels, 0, 0, 0, *out_plane)
-    return Plan(jit.record_of(job), threads, spread)
-
-
-_X, _WEIGHTS, _BIAS, _RELU, _OUT = (SlideJob._fields.index(name) for name in ("x", "weights", "bias", "relu", "out"))
+    return Plan(job, threads, spread)
 
 
 def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
     """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
     job = plan.job.copy()
-    job[_X] = jit.address_of(x)
-    job[_WEIGHTS] = jit.address_of(packed)
+    job.x = jit.address_of(x)
+    job.weights = jit.address_of(packed)
     if bias is not None:
-        job[_BIAS] = jit.address_of(bias)
-    job[_RELU] = relu
-    job[_OUT] = out
-    twins = (spread_share, spread_parallel) if plan.spread else (slide_share, slide_parallel)
-    jit.run(*twins, ZEROS[x.dtype], job, plan.threads)
+        job.bias = jit.address_of(bias)
+    job.relu = relu
+    job.out = out
+    kernel = spread_kernel if plan.spread else slide_kernel
+    kernel(job, x.dtype, plan.threads)

@@ -18,12 +18,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from . import jit, layout, scratch
+from fastconv import jit
+
+from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
 from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
 
@@ -37,8 +37,8 @@ COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows re
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
-class GatherJob(NamedTuple):
-    """What :func:`gather_share` works on: addresses in bytes, distances and sizes in elements."""
+class GatherJob(jit.Record):
+    """What :func:`gather_kernel` works on: addresses in bytes, distances and sizes in elements."""
 
     # input
     x: int
@@ -83,7 +83,7 @@ class GatherJob(NamedTuple):
     scratch_bytes: int
 
 
-GATHER_JOB = jit.record_type(GatherJob)
+GATHER_JOB = np.dtype(GatherJob)
 
 # A panel's table of intp: how many runs, address of the output if it is contiguous else 0, address of the input if no
 # tap takes the one run out of the picture else 0, the runs, places in out.
@@ -360,8 +360,8 @@ def _multiply_panel(zero, job, group, table, height, higher, tile_begin, tile_en
             _tile_to_places(zero, rows, places, shift, job.out_row, tile)
 
 
-@jit.share
-def gather_share(t, threads, zero, address):
+@jit.kernel
+def gather_kernel(t, threads, zero, address):
     """Compute some row tiles for some panels of a :class:`GatherJob`."""
     word = 8
     job = record(GATHER_JOB, address)
@@ -415,18 +415,11 @@ def gather_share(t, threads, zero, address):
         unit += count
 
 
-@jit.parallel
-def gather_parallel(threads, zero, address):
-    """Run all shares of a :class:`GatherJob`."""
-    for t in prange(threads):
-        gather_share(np.intp(t), threads, zero, address)
-
-
 # --- packing weights ------------------------------------------------------------------------------------------------
 
 
-class PackJob(NamedTuple):
-    """What :func:`pack_share` works on: rows of weights, and the offset of each tap in one."""
+class PackJob(jit.Record):
+    """What :func:`pack_kernel` works on: rows of weights, and the offset of each tap in one."""
 
     source: int
     source_group: int
@@ -439,11 +432,11 @@ class PackJob(NamedTuple):
     out: int
 
 
-PACK_JOB = jit.record_type(PackJob)
+PACK_JOB = np.dtype(PackJob)
 
 
-@jit.share
-def pack_share(t, threads, zero, address):
+@jit.kernel
+def pack_kernel(t, threads, zero, address):
     """Pack some row tiles of weights: (group, depth block, tile, tap, row), contiguous."""
     job = record(PACK_JOB, address)
     item = item_bytes(zero)
@@ -462,13 +455,6 @@ def pack_share(t, threads, zero, address):
                 for i in range(rows):
                     poke(to + i * item, peek(zero, at + i * job.source_row * item))
                 to += rows * item
-
-
-@jit.parallel
-def pack_parallel(threads, zero, address):
-    """Run all shares of a :class:`PackJob`."""
-    for t in prange(threads):
-        pack_share(np.intp(t), threads, zero, address)
 
 
 # --- the forward product and the input gradient ---------------------------------------------------------------------
@@ -560,7 +546,7 @@ def pack(weight: np.ndarray, rows: int, row_stride: int, group_stride: int, grou
         _depth_block(taps.depth), packed.ctypes.data,
     )  # fmt: skip
     threads = jit.get_num_threads() if packed.size > SERIAL_PRODUCTS else 1
-    jit.run(pack_share, pack_parallel, weight.dtype.type(0), jit.record_of(job), threads)
+    pack_kernel(job, weight.dtype, threads)
     return packed
 
 
@@ -598,23 +584,23 @@ class Plan:
 
     Attributes
     ----------
-    job : array of intp
+    job : GatherJob
         The record, with 0 for addresses.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
     table : array
         What the record's `taps` points to.
-    copy : array of intp or None
-        The record of a :class:`layout.PadJob`, without addresses: how the input is copied first.
+    copy : PadJob or None
+        Without addresses: how the input is copied first.
     copy_bytes : int
         How large the copy is.
     """
 
-    job: np.ndarray
+    job: GatherJob
     threads: int
     scratch_bytes: int
     table: np.ndarray
-    copy: np.ndarray | None
+    copy: layout.PadJob | None
     copy_bytes: int
 
 
@@ -683,8 +669,7 @@ def plan(
         0, groups * rows * out_plane, rows * out_plane, out_plane,
         depth_block, panel_block, tile_block, row_parts, 0, each,
     )  # fmt: skip
-    copy_record = None if copy is None else jit.record_of(copy)
-    return Plan(jit.record_of(job), threads, threads * each, places, copy_record, copy_bytes)
+    return Plan(job, threads, threads * each, places, copy, copy_bytes)
 
 
 def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtype: np.dtype) -> layout.PadJob | None:
@@ -711,11 +696,6 @@ def copy_of(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid) -> layou
     )  # fmt: skip
 
 
-_X, _A, _BIAS, _RELU, _OUT, _SCRATCH = (
-    GatherJob._fields.index(name) for name in ("x", "a", "bias", "relu", "out", "scratch")
-)
-
-
 def gather(
     plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
 ) -> None:
@@ -734,33 +714,29 @@ def gather(
         Address of the plan's copy of the input if :func:`copy_input` has made it; else it is made here.
     """
     job = plan.job.copy()
-    job[_A] = jit.address_of(packed)
+    job.a = jit.address_of(packed)
     if bias is not None:
-        job[_BIAS] = jit.address_of(bias)
-    job[_RELU] = relu
-    job[_OUT] = out
+        job.bias = jit.address_of(bias)
+    job.relu = relu
+    job.out = out
     with scratch.borrow(plan.scratch_bytes + (0 if copy else plan.copy_bytes)) as memory:
-        job[_SCRATCH] = memory
+        job.scratch = memory
         if plan.copy is None:
-            job[_X] = jit.address_of(x)
+            job.x = jit.address_of(x)
         elif copy:
-            job[_X] = copy
+            job.x = copy
         else:
-            job[_X] = memory + plan.scratch_bytes
+            job.x = memory + plan.scratch_bytes
             copy_input(plan, x, memory + plan.scratch_bytes)
-        jit.run(gather_share, gather_parallel, ZEROS[x.dtype], job, plan.threads)
+        gather_kernel(job, x.dtype, plan.threads)
 
 
 def copy_input(plan: Plan, x: np.ndarray, to: int) -> None:
     """Make the plan's copy of the input at an address, `plan.copy_bytes` bytes."""
     assert plan.copy is not None
     job = plan.copy.copy()
-    job[_COPY_SOURCE], job[_COPY_OUT] = jit.address_of(x), to
-    layout.pad(job, ZEROS[x.dtype], plan.threads)
-
-
-_COPY_SOURCE, _COPY_OUT = (layout.PadJob._fields.index(name) for name in ("source", "out"))
-ZEROS = {np.dtype(kind): kind(0) for kind in (np.float32, np.float64)}
+    job.source, job.out = jit.address_of(x), to
+    layout.pad(job, x.dtype, plan.threads)
 
 
 def offsets_in_copy(taps: Taps, copy: layout.PadJob) -> np.ndarray:

@@ -7,19 +7,18 @@ the transposed output gradient. Sums are made in blocks, as in :mod:`fastconv.ke
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 
-from . import jit, layout, scratch
+from fastconv import jit
+
+from . import layout, scratch
 from .direct import DEPTH_BLOCK, SERIAL_PRODUCTS
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .simd import item_bytes, record
 
 
-class WeightGradJob(NamedTuple):
-    """What :func:`weight_grad_share` works on."""
+class WeightGradJob(jit.Record):
+    """What :func:`weight_grad_kernel` works on."""
 
     # padded input, and where each tap of a group begins in it
     x: int
@@ -46,11 +45,11 @@ class WeightGradJob(NamedTuple):
     block_width: int
 
 
-WEIGHT_GRAD_JOB = jit.record_type(WeightGradJob)
+WEIGHT_GRAD_JOB = np.dtype(WeightGradJob)
 
 
-@jit.share
-def weight_grad_share(t, threads, zero, address):
+@jit.kernel
+def weight_grad_kernel(t, threads, zero, address):
     """Compute some tiles of the transposed weight gradient, summing over all positions."""
     word = 8
     job = record(WEIGHT_GRAD_JOB, address)
@@ -84,13 +83,6 @@ def weight_grad_share(t, threads, zero, address):
                 first = 0
 
 
-@jit.parallel
-def weight_grad_parallel(threads, zero, address):
-    """Run all shares of a :class:`WeightGradJob`."""
-    for t in prange(threads):
-        weight_grad_share(np.intp(t), threads, zero, address)
-
-
 def weight_grad(
     grad_output: np.ndarray, x: np.ndarray, stride: tuple[int, int], padding: tuple[int, int, int, int],
     dilation: tuple[int, int], groups: int, out: np.ndarray,
@@ -109,7 +101,7 @@ def weight_grad(
     images, filters, p, q = grad_output.shape
     _, channels, r, s = out.shape
     rows, taps = filters // groups, channels * r * s
-    zero, item = x.dtype.type(0), x.itemsize
+    item = x.itemsize
     threads = jit.get_num_threads() if images * filters * p * q * taps > SERIAL_PRODUCTS else 1
 
     padded_height = (p - 1) * stride[0] + (r - 1) * dilation[0] + 1
@@ -130,24 +122,24 @@ def weight_grad(
             x.ctypes.data, images * groups * channels, x.shape[2], x.shape[3], padding[0], padding[2], 1, 1,
             padded, padded_height, 1, padded_width,
         )  # fmt: skip
-        layout.pad(jit.record_of(pad_job), zero, threads)
+        layout.pad(pad_job, x.dtype, threads)
         transpose_job = layout.TransposeJob(
             grad_output.ctypes.data, images * groups, rows * p * q, rows, p * q, p * q, columns,
             transposed, panels * columns * p * q, columns * p * q, columns, 1,
         )  # fmt: skip
-        layout.transpose(transpose_job, zero, threads)
+        layout.transpose(transpose_job, x.dtype, threads)
         offsets = _weight_grad_offsets(channels, (r, s), dilation, padded_width, plane)
         block_width = min(q, DEPTH_BLOCK)
         weight_job = WeightGradJob(
             padded, groups * channels * plane, channels * plane, padded_width, offsets.ctypes.data, taps, groups,
             images, p, q, *stride, transposed, panels, result, out_row, max(1, DEPTH_BLOCK // block_width), block_width,
         )  # fmt: skip
-        jit.run(weight_grad_share, weight_grad_parallel, zero, jit.record_of(weight_job), threads)
+        weight_grad_kernel(weight_job, x.dtype, threads)
         back_job = layout.TransposeJob(
             result, groups, taps * out_row, taps, rows, out_row, jit.lanes(x.dtype),
             out.ctypes.data, rows * taps, jit.lanes(x.dtype), taps, 0,
         )  # fmt: skip
-        layout.transpose(back_job, zero, threads)
+        layout.transpose(back_job, x.dtype, threads)
 
 
 def _weight_grad_offsets(

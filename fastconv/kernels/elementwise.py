@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 
-from . import jit
+from fastconv import jit
+
 from .simd import (
     as_type,
     fma,
@@ -29,7 +27,7 @@ from .simd import (
 )
 
 
-class ElementwiseJob(NamedTuple):
+class ElementwiseJob(jit.Record):
     """Addresses of the operands (0 if unused) and the number of elements."""
 
     a: int
@@ -38,11 +36,11 @@ class ElementwiseJob(NamedTuple):
     size: int
 
 
-ELEMENTWISE_JOB = jit.record_type(ElementwiseJob)
+ELEMENTWISE_JOB = np.dtype(ElementwiseJob)
 
 
-@jit.share
-def relu_share(t, threads, zero, address):
+@jit.kernel
+def relu_kernel(t, threads, zero, address):
     """Write `a` where it is not negative, else 0; NaN stays."""
     job = record(ELEMENTWISE_JOB, address)
     item = item_bytes(zero)
@@ -58,15 +56,8 @@ def relu_share(t, threads, zero, address):
         n += 1
 
 
-@jit.parallel
-def relu_parallel(threads, zero, address):
-    """Run all shares of :func:`relu_share`."""
-    for t in prange(threads):
-        relu_share(np.intp(t), threads, zero, address)
-
-
-@jit.share
-def relu_backward_share(t, threads, zero, address):
+@jit.kernel
+def relu_backward_kernel(t, threads, zero, address):
     """Write the gradient `a` where the output `b` is positive or NaN, else 0."""
     job = record(ELEMENTWISE_JOB, address)
     item = item_bytes(zero)
@@ -84,15 +75,8 @@ def relu_backward_share(t, threads, zero, address):
         n += 1
 
 
-@jit.parallel
-def relu_backward_parallel(threads, zero, address):
-    """Run all shares of :func:`relu_backward_share`."""
-    for t in prange(threads):
-        relu_backward_share(np.intp(t), threads, zero, address)
-
-
-class BiasGradJob(NamedTuple):
-    """What :func:`bias_grad_share` works on."""
+class BiasGradJob(jit.Record):
+    """What :func:`bias_grad_kernel` works on."""
 
     grad: int
     images: int
@@ -101,12 +85,12 @@ class BiasGradJob(NamedTuple):
     out: int
 
 
-BIAS_GRAD_JOB = jit.record_type(BiasGradJob)
+BIAS_GRAD_JOB = np.dtype(BiasGradJob)
 _BLOCK = 256  # vectors added up before their total joins a float64 sum
 
 
-@jit.share
-def bias_grad_share(t, threads, zero, address):
+@jit.kernel
+def bias_grad_kernel(t, threads, zero, address):
     """Sum some filters' planes over all images."""
     job = record(BIAS_GRAD_JOB, address)
     item = item_bytes(zero)
@@ -134,15 +118,8 @@ def bias_grad_share(t, threads, zero, address):
         poke(job.out + k * item, as_type(zero, total))
 
 
-@jit.parallel
-def bias_grad_parallel(threads, zero, address):
-    """Run all shares of :func:`bias_grad_share`."""
-    for t in prange(threads):
-        bias_grad_share(np.intp(t), threads, zero, address)
-
-
-class AdamJob(NamedTuple):
-    """What :func:`adam_share` works on: addresses, and the number of elements."""
+class AdamJob(jit.Record):
+    """What :func:`adam_kernel` works on: addresses, and the number of elements."""
 
     parameter: int
     gradient: int
@@ -153,7 +130,7 @@ class AdamJob(NamedTuple):
     size: int
 
 
-ADAM_JOB = jit.record_type(AdamJob)
+ADAM_JOB = np.dtype(AdamJob)
 
 
 @jit.unfold
@@ -165,8 +142,8 @@ def _moved(gradient, parameter, m, v, factors):
     return parameter - of_m * m / fma(of_root, root(v), eps), m, v
 
 
-@jit.share
-def adam_share(t, threads, zero, address):
+@jit.kernel
+def adam_kernel(t, threads, zero, address):
     """Update some elements of the parameter and of both moments (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
     job = record(ADAM_JOB, address)
     item = item_bytes(zero)
@@ -194,10 +171,3 @@ def adam_share(t, threads, zero, address):
         store_first(job.parameter + here, parameter, count)
         store_first(job.m + here, m, count)
         store_first(job.v + here, v, count)
-
-
-@jit.parallel
-def adam_parallel(threads, zero, address):
-    """Run all shares of :func:`adam_share`."""
-    for t in prange(threads):
-        adam_share(np.intp(t), threads, zero, address)

@@ -8,7 +8,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from . import jit
+from fastconv import jit
+
 from .simd import Mask, Vector, greater_or_nan, load_ir, store_ir, vector_ir, where
 
 BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order

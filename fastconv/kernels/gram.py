@@ -12,12 +12,11 @@ Positions may have weights T. F T F^T is the product of F T^(1/2) with itself, a
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 
-from . import jit, scratch
+from fastconv import jit
+
+from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import (
     as_type,
@@ -43,7 +42,7 @@ SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs
 # --- the matrix -----------------------------------------------------------------------------------------------------
 
 
-class GramJob(NamedTuple):
+class GramJob(jit.Record):
     """What the kernels of the matrix work on: addresses in bytes, everything else in elements."""
 
     features: int
@@ -59,12 +58,12 @@ class GramJob(NamedTuple):
     scratch_bytes: int
     block_bytes: int
     pitch: int
-    # filled by `mirror_share`: (channels, channels); with so many threads' sums
+    # filled by `mirror_kernel`: (channels, channels); with so many threads' sums
     out: int
     parts: int
 
 
-GRAM_JOB = jit.record_type(GramJob)
+GRAM_JOB = np.dtype(GramJob)
 
 
 @jit.inline
@@ -95,8 +94,8 @@ def _pack_panel(zero, job, channel, position, count, to):
                 store(here, root * load(zero, here))
 
 
-@jit.share
-def gram_share(t, threads, zero, address):
+@jit.kernel
+def gram_kernel(t, threads, zero, address):
     """Multiply some positions' features with themselves."""
     word = 8
     job = record(GRAM_JOB, address)
@@ -126,15 +125,8 @@ def gram_share(t, threads, zero, address):
         begin += count
 
 
-@jit.parallel
-def gram_parallel(threads, zero, address):
-    """Run all shares of :func:`gram_share`."""
-    for t in prange(threads):
-        gram_share(np.intp(t), threads, zero, address)
-
-
-@jit.share
-def mirror_share(t, threads, zero, address):
+@jit.kernel
+def mirror_kernel(t, threads, zero, address):
     """Add up the upper triangles of all threads' sums, and mirror them."""
     job = record(GRAM_JOB, address)
     item = item_bytes(zero)
@@ -146,13 +138,6 @@ def mirror_share(t, threads, zero, address):
                 total += peek(zero, here + part * job.scratch_bytes)
             poke(job.out + (unit * job.channels + j) * item, total)
             poke(job.out + (j * job.channels + unit) * item, total)
-
-
-@jit.parallel
-def mirror_parallel(threads, zero, address):
-    """Run all shares of :func:`mirror_share`."""
-    for t in prange(threads):
-        mirror_share(np.intp(t), threads, zero, address)
 
 
 def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> None:
@@ -182,16 +167,15 @@ def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> Non
             jit.address_of(features), channels, positions, 0 if roots is None else jit.address_of(roots),
             jit.address_of(offsets), POSITIONS_BLOCK, memory, each, block, pitch, jit.address_of(out), threads,
         )  # fmt: skip
-        zero, described = features.dtype.type(0), jit.record_of(job)
-        jit.run(gram_share, gram_parallel, zero, described, threads)
-        jit.run(mirror_share, mirror_parallel, zero, described, threads)
+        gram_kernel(job, features.dtype, threads)
+        mirror_kernel(job, features.dtype, threads)
 
 
 # --- the gradient ---------------------------------------------------------------------------------------------------
 
 
-class GramGradientJob(NamedTuple):
-    """What :func:`gram_gradient_share` works on: addresses in bytes, everything else in elements."""
+class GramGradientJob(jit.Record):
+    """What :func:`gram_gradient_kernel` works on: addresses in bytes, everything else in elements."""
 
     features: int
     channels: int
@@ -207,7 +191,7 @@ class GramGradientJob(NamedTuple):
     scratch_bytes: int
 
 
-GRAM_GRADIENT_JOB = jit.record_type(GramGradientJob)
+GRAM_GRADIENT_JOB = np.dtype(GramGradientJob)
 
 
 @jit.inline
@@ -249,8 +233,8 @@ def _add_cut_tile(zero, job, rows, a, b, length, total, count, temporary):
             poke(here, peek(zero, here) + peek(zero, temporary + (i * columns + j) * item))
 
 
-@jit.share
-def gram_gradient_share(t, threads, zero, address):
+@jit.kernel
+def gram_gradient_kernel(t, threads, zero, address):
     """Add S F at some panels of positions."""
     job = record(GRAM_GRADIENT_JOB, address)
     item = item_bytes(zero)
@@ -283,13 +267,6 @@ def gram_gradient_share(t, threads, zero, address):
                             _add_cut_tile(zero, job, rows, a, b, length, total, left, temporary)
 
 
-@jit.parallel
-def gram_gradient_parallel(threads, zero, address):
-    """Run all shares of :func:`gram_gradient_share`."""
-    for t in prange(threads):
-        gram_gradient_share(np.intp(t), threads, zero, address)
-
-
 def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarray | None, total: np.ndarray) -> None:
     """Add S F, or S F T, to an array.
 
@@ -316,7 +293,7 @@ def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarr
             jit.address_of(features), channels, positions, 0 if weights is None else jit.address_of(weights),
             jit.address_of(packed), jit.address_of(total), panels, memory, each,
         )  # fmt: skip
-        jit.run(gram_gradient_share, gram_gradient_parallel, features.dtype.type(0), jit.record_of(job), threads)
+        gram_gradient_kernel(job, features.dtype, threads)
 
 
 def _row_tiles(matrix: np.ndarray) -> np.ndarray:

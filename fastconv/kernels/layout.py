@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 
-from . import jit
+from fastconv import jit
+
 from .simd import (
     evens,
     interleaved,
@@ -24,8 +22,8 @@ from .simd import (
 )
 
 
-class PadJob(NamedTuple):
-    """What :func:`pad_share` works on: planes that become larger (or cropped) ones, perhaps sorted by column.
+class PadJob(jit.Record):
+    """What :func:`pad_kernel` works on: planes that become larger (or cropped) ones, perhaps sorted by column.
 
     Row r of a copy is row ``r * row_step - top`` of the plane; it consists of `phases` parts of `phase_width` columns,
     and column j of part f is column ``j * column_step + f - left``. What lies outside is 0.
@@ -45,7 +43,7 @@ class PadJob(NamedTuple):
     phase_width: int
 
 
-PAD_JOB = jit.record_type(PadJob)
+PAD_JOB = np.dtype(PadJob)
 
 
 @jit.inline
@@ -98,8 +96,8 @@ def pad_plane(zero, job, source, to):
             to += job.phase_width * item
 
 
-@jit.share
-def pad_share(t, threads, zero, address):
+@jit.kernel
+def pad_kernel(t, threads, zero, address):
     """Copy some planes."""
     job = record(PAD_JOB, address)
     item = item_bytes(zero)
@@ -108,15 +106,8 @@ def pad_share(t, threads, zero, address):
         pad_plane(zero, job, job.source + plane * job.height * job.width * item, job.out + plane * size * item)
 
 
-@jit.parallel
-def pad_parallel(threads, zero, address):
-    """Run all shares of a :class:`PadJob`."""
-    for t in prange(threads):
-        pad_share(np.intp(t), threads, zero, address)
-
-
-class InterleaveJob(NamedTuple):
-    """What :func:`interleave_share` works on: planes put together from those of every phase of a stride.
+class InterleaveJob(jit.Record):
+    """What :func:`interleave_kernel` works on: planes put together from those of every phase of a stride.
 
     Pixel (y, x) of a plane is pixel (y // step_y, x // step_x) of the plane of phase (y % step_y, x % step_x). Of each
     phase `table` holds the address, or 0 where all is zero, and the rows and columns of its planes.
@@ -131,7 +122,7 @@ class InterleaveJob(NamedTuple):
     out: int
 
 
-INTERLEAVE_JOB = jit.record_type(InterleaveJob)
+INTERLEAVE_JOB = np.dtype(InterleaveJob)
 PHASE_FIELDS = 3
 
 
@@ -160,8 +151,8 @@ def _interleave_rest(zero, job, entry, plane, row_number, x, to):
             poke(to + (j * job.step_x + phase) * item, peek(zero, row + j * item) if row != 0 else zero)
 
 
-@jit.share
-def interleave_share(t, threads, zero, address):
+@jit.kernel
+def interleave_kernel(t, threads, zero, address):
     """Put some planes together; vectors may reach into the row below, which is written later."""
     job = record(INTERLEAVE_JOB, address)
     item = item_bytes(zero)
@@ -200,15 +191,8 @@ def interleave_share(t, threads, zero, address):
                 row_number += 1
 
 
-@jit.parallel
-def interleave_parallel(threads, zero, address):
-    """Run all shares of an :class:`InterleaveJob`."""
-    for t in prange(threads):
-        interleave_share(np.intp(t), threads, zero, address)
-
-
-class TransposeJob(NamedTuple):
-    """What :func:`transpose_share` works on: matrices cut into panels of rows, each of which is transposed."""
+class TransposeJob(jit.Record):
+    """What :func:`transpose_kernel` works on: matrices cut into panels of rows, each of which is transposed."""
 
     source: int
     matrices: int
@@ -224,11 +208,11 @@ class TransposeJob(NamedTuple):
     fill: int
 
 
-TRANSPOSE_JOB = jit.record_type(TransposeJob)
+TRANSPOSE_JOB = np.dtype(TransposeJob)
 
 
-@jit.share
-def transpose_share(t, threads, zero, address):
+@jit.kernel
+def transpose_kernel(t, threads, zero, address):
     """Transpose panels of rows; if `fill`, the last panel's missing rows become columns of 0."""
     job = record(TRANSPOSE_JOB, address)
     item = item_bytes(zero)
@@ -256,23 +240,16 @@ def transpose_share(t, threads, zero, address):
                 poke(to + i * item, zero)
 
 
-@jit.parallel
-def transpose_parallel(threads, zero, address):
-    """Run all shares of a :class:`TransposeJob`."""
-    for t in prange(threads):
-        transpose_share(np.intp(t), threads, zero, address)
+def pad(job: PadJob, dtype: np.dtype, threads: int) -> None:
+    """Copy planes as `job` says."""
+    pad_kernel(job, dtype, threads)
 
 
-def pad(job: np.ndarray, zero: np.generic, threads: int) -> None:
-    """Copy planes as the record of a :class:`PadJob` says."""
-    jit.run(pad_share, pad_parallel, zero, job, threads)
-
-
-def interleave(job: InterleaveJob, zero: np.generic, threads: int) -> None:
+def interleave(job: InterleaveJob, dtype: np.dtype, threads: int) -> None:
     """Put planes together as `job` says."""
-    jit.run(interleave_share, interleave_parallel, zero, jit.record_of(job), threads)
+    interleave_kernel(job, dtype, threads)
 
 
-def transpose(job: TransposeJob, zero: np.generic, threads: int) -> None:
+def transpose(job: TransposeJob, dtype: np.dtype, threads: int) -> None:
     """Transpose panels of rows."""
-    jit.run(transpose_share, transpose_parallel, zero, jit.record_of(job), threads)
+    transpose_kernel(job, dtype, threads)

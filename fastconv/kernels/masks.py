@@ -7,12 +7,10 @@ eighth of an int64 index for a pooling.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import prange
 
-from . import jit
+from fastconv import jit
+
 from .flags import BLOCKED, challenge, load_codes, store_codes
 from .simd import (
     as_type,
@@ -33,7 +31,7 @@ from .simd import (
 )
 
 
-class SignJob(NamedTuple):
+class SignJob(jit.Record):
     """What the ReLU kernels work on: addresses of values or gradients and of bytes, and the number of each."""
 
     values: int
@@ -41,11 +39,11 @@ class SignJob(NamedTuple):
     size: int
 
 
-SIGN_JOB = jit.record_type(SignJob)
+SIGN_JOB = np.dtype(SignJob)
 
 
-@jit.share
-def signs_share(t, threads, zero, address):
+@jit.kernel
+def signs_kernel(t, threads, zero, address):
     """Write 1 where a value is above zero or NaN, else 0."""
     job = record(SIGN_JOB, address)
     item = item_bytes(zero)
@@ -62,15 +60,8 @@ def signs_share(t, threads, zero, address):
         n += 1
 
 
-@jit.parallel
-def signs_parallel(threads, zero, address):
-    """Run all shares of :func:`signs_share`."""
-    for t in prange(threads):
-        signs_share(np.intp(t), threads, zero, address)
-
-
-@jit.share
-def block_share(t, threads, zero, address):
+@jit.kernel
+def block_kernel(t, threads, zero, address):
     """Set gradients to zero where the byte is 0."""
     job = record(SIGN_JOB, address)
     item = item_bytes(zero)
@@ -88,14 +79,7 @@ def block_share(t, threads, zero, address):
         n += 1
 
 
-@jit.parallel
-def block_parallel(threads, zero, address):
-    """Run all shares of :func:`block_share`."""
-    for t in prange(threads):
-        block_share(np.intp(t), threads, zero, address)
-
-
-class WindowJob(NamedTuple):
+class WindowJob(jit.Record):
     """What the pooling kernels work on: planes of (height, width), and of half of that, rounded down."""
 
     planes: int
@@ -106,11 +90,11 @@ class WindowJob(NamedTuple):
     codes: int
 
 
-WINDOW_JOB = jit.record_type(WindowJob)
+WINDOW_JOB = np.dtype(WindowJob)
 
 
-@jit.share
-def max_pool_share(t, threads, zero, address):
+@jit.kernel
+def max_pool_kernel(t, threads, zero, address):
     """Write the maxima of 2x2 windows of `large` to `small`, and the codes of their places."""
     job = record(WINDOW_JOB, address)
     item = item_bytes(zero)
@@ -150,15 +134,8 @@ def max_pool_share(t, threads, zero, address):
             x += 1
 
 
-@jit.parallel
-def max_pool_parallel(threads, zero, address):
-    """Run all shares of :func:`max_pool_share`."""
-    for t in prange(threads):
-        max_pool_share(np.intp(t), threads, zero, address)
-
-
-@jit.share
-def max_pool_backward_share(t, threads, zero, address):
+@jit.kernel
+def max_pool_backward_kernel(t, threads, zero, address):
     """Write gradients of `small` to the places in `large` that the codes name, and zero everywhere else."""
     job = record(WINDOW_JOB, address)
     item = item_bytes(zero)
@@ -188,10 +165,3 @@ def max_pool_backward_share(t, threads, zero, address):
                 x += 1
         for beyond in range(2 * x, job.width):
             poke(large + beyond * item, zero)
-
-
-@jit.parallel
-def max_pool_backward_parallel(threads, zero, address):
-    """Run all shares of :func:`max_pool_backward_share`."""
-    for t in prange(threads):
-        max_pool_backward_share(np.intp(t), threads, zero, address)

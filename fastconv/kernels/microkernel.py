@@ -20,7 +20,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from . import jit
+from fastconv import jit
+
 from .simd import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
 
 FETCH_ABOVE = 64  # terms: shorter sums are done before a line has come, and asking takes longer

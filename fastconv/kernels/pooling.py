@@ -12,14 +12,15 @@ Maxima are scattered, since only the indices are known, unless those turn out to
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.extending import intrinsic
 
-from . import jit
+from fastconv import jit
+
 from .flags import challenge
 from .simd import (
     Vector,
@@ -50,7 +51,7 @@ from .simd import (
 )
 
 
-class PoolJob(NamedTuple):
+class PoolJob(jit.Record):
     """What the pooling kernels work on: addresses in bytes, everything else in elements."""
 
     x: int
@@ -81,7 +82,7 @@ class PoolJob(NamedTuple):
     inside_end: int
 
 
-class ScatterJob(NamedTuple):
+class ScatterJob(jit.Record):
     """What the gradient of max pooling works on: addresses in bytes, everything else in elements."""
 
     planes: int
@@ -97,7 +98,7 @@ class ScatterJob(NamedTuple):
     fault: int
 
 
-POOL_JOB, SCATTER_JOB = jit.record_type(PoolJob), jit.record_type(ScatterJob)
+POOL_JOB, SCATTER_JOB = np.dtype(PoolJob), np.dtype(ScatterJob)
 COUNT_PADDING, COUNT_PICTURE = 0, -(1 << 31)  # no divisor that `fastconv.checks` lets pass
 _AHEAD = 512  # places that are set to zero before something is added to the first of them
 EXACT_OFFSETS = 1 << 24  # integers below this are exact in float32
@@ -218,8 +219,8 @@ def _max_windows(zero, job, plane, y, begin_x, end_x, out, indices):
             poke(indices + x * 8, index)
 
 
-@jit.share
-def max_pool_share(t, threads, zero, address):
+@jit.kernel
+def max_pool_kernel(t, threads, zero, address):
     """Compute the maxima of some output rows."""
     job = record(POOL_JOB, address)
     item = item_bytes(zero)
@@ -241,13 +242,6 @@ def max_pool_share(t, threads, zero, address):
         else:
             _max_inside(zero, job, plane, row, rows, out, indices)
         _max_windows(zero, job, plane, y, job.inside_end, job.out_width, out, indices)
-
-
-@jit.parallel
-def max_pool_parallel(threads, zero, address):
-    """Run all shares of :func:`max_pool_share`."""
-    for t in prange(threads):
-        max_pool_share(np.intp(t), threads, zero, address)
 
 
 @intrinsic
@@ -366,8 +360,8 @@ def _add_to_places(zero, job, plane, grads, indices):
     return True
 
 
-@jit.share
-def max_pool_backward_share(t, threads, zero, address):
+@jit.kernel
+def max_pool_backward_kernel(t, threads, zero, address):
     """Add the gradients of some planes' outputs to the places they came from."""
     job = record(SCATTER_JOB, address)
     item = item_bytes(zero)
@@ -384,13 +378,6 @@ def max_pool_backward_share(t, threads, zero, address):
         if not in_tiles and not _add_to_places(zero, job, plane, grads, indices):
             poke(job.fault, 1)
             return
-
-
-@jit.parallel
-def max_pool_backward_parallel(threads, zero, address):
-    """Run all shares of :func:`max_pool_backward_share`."""
-    for t in prange(threads):
-        max_pool_backward_share(np.intp(t), threads, zero, address)
 
 
 # --- means ----------------------------------------------------------------------------------------------------------
@@ -441,8 +428,8 @@ def _mean_windows(zero, job, plane, y, begin_x, end_x, out):
         poke(out + x * item, total / _divisor(zero, job, y, column))
 
 
-@jit.share
-def avg_pool_share(t, threads, zero, address):
+@jit.kernel
+def avg_pool_kernel(t, threads, zero, address):
     """Compute the means of some output rows."""
     job = record(POOL_JOB, address)
     item = item_bytes(zero)
@@ -472,13 +459,6 @@ def avg_pool_share(t, threads, zero, address):
 def _scale(zero, job, y):
     """Return the factor of sums of windows that begin in row `y` and lie between the picture's sides."""
     return splat(as_type(zero, 1) / _divisor(zero, job, y, job.inside * job.stride_x - job.left))
-
-
-@jit.parallel
-def avg_pool_parallel(threads, zero, address):
-    """Run all shares of :func:`avg_pool_share`."""
-    for t in prange(threads):
-        avg_pool_share(np.intp(t), threads, zero, address)
 
 
 @jit.inline
@@ -579,8 +559,8 @@ def _scatter(zero, job, grads, plane):
                     poke(place, peek(zero, place) + grad)
 
 
-@jit.share
-def avg_pool_backward_share(t, threads, zero, address):
+@jit.kernel
+def avg_pool_backward_kernel(t, threads, zero, address):
     """Spread the gradients of outputs (`out`) over their windows (`x`)."""
     job = record(POOL_JOB, address)
     item = item_bytes(zero)
@@ -596,10 +576,3 @@ def avg_pool_backward_share(t, threads, zero, address):
     else:
         for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
             _scatter(zero, job, job.out + number * outputs, job.x + number * job.height * pitch)
-
-
-@jit.parallel
-def avg_pool_backward_parallel(threads, zero, address):
-    """Run all shares of :func:`avg_pool_backward_share`."""
-    for t in prange(threads):
-        avg_pool_backward_share(np.intp(t), threads, zero, address)

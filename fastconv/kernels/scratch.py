@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from .jit import RenewedLock, address_of
+from fastconv.jit import RenewedLock, address_of
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels

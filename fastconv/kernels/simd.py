@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from . import jit
+from fastconv import jit
 
 
 class Vector(types.Type):

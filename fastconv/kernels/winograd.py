@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from . import jit, scratch
+from fastconv import jit
+
+from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import item_bytes, lanes, record
 from .winograd_transforms import (
@@ -49,7 +50,7 @@ MARGIN = 128  # bytes that a gate's last vectors may reach over its end, or its 
 SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
-class WinogradJob(NamedTuple):
+class WinogradJob(jit.Record):
     """What the kernels work on: addresses in bytes, everything else in elements."""
 
     # input
@@ -114,7 +115,7 @@ class WinogradJob(NamedTuple):
     codes: int
 
 
-WINOGRAD_JOB = jit.record_type(WinogradJob)
+WINOGRAD_JOB = np.dtype(WinogradJob)
 
 
 # --- products -------------------------------------------------------------------------------------------------------
@@ -197,8 +198,8 @@ def _multiply_across(zero, job, columns_end, pitch, rows, begin, end, u, v, m):
 # --- schedules ------------------------------------------------------------------------------------------------------
 
 
-@jit.share
-def fused_share(t, threads, zero, address):
+@jit.kernel
+def fused_kernel(t, threads, zero, address):
     """Do everything for some blocks of tiles, with V and M of one block at a time."""
     job = record(WINOGRAD_JOB, address)
     item = item_bytes(zero)
@@ -220,13 +221,6 @@ def fused_share(t, threads, zero, address):
         _multiply(zero, job, pitch, pitch, rows, 0, job.places * row_tiles, v, m)
         transform_outputs(zero, job, table, groups, pitch, 0, rows, m, temporary)
         first = stop
-
-
-@jit.parallel
-def fused_parallel(threads, zero, address):
-    """Run all shares of :func:`fused_share`."""
-    for t in prange(threads):
-        fused_share(np.intp(t), threads, zero, address)
 
 
 @jit.inline
@@ -251,8 +245,8 @@ def _own(zero, job, t):
     return _shared_m(zero, job) + job.places * job.m_place * item_bytes(zero) + t * job.scratch_bytes
 
 
-@jit.share
-def input_share(t, threads, zero, address):
+@jit.kernel
+def input_kernel(t, threads, zero, address):
     """Transform the inputs of one block for some channels."""
     job = record(WINOGRAD_JOB, address)
     own = _own(zero, job, t)
@@ -262,8 +256,8 @@ def input_share(t, threads, zero, address):
     transform_inputs(zero, job, own + TEMPORARY_BYTES, groups, pitch, begin, end, _shared_v(job), own)
 
 
-@jit.share
-def product_share(t, threads, zero, address):
+@jit.kernel
+def product_kernel(t, threads, zero, address):
     """Multiply some rows and places of one block."""
     job = record(WINOGRAD_JOB, address)
     rows = job.rows
@@ -273,8 +267,8 @@ def product_share(t, threads, zero, address):
     _multiply(zero, job, columns, _shared_pitch(zero, job), rows, begin, end, _shared_v(job), _shared_m(zero, job))
 
 
-@jit.share
-def fresh_share(t, threads, zero, address):
+@jit.kernel
+def fresh_kernel(t, threads, zero, address):
     """Transform some rows of weights, a few row tiles at a time, and multiply them."""
     job = record(WINOGRAD_JOB, address)
     item = item_bytes(zero)
@@ -302,8 +296,8 @@ def fresh_share(t, threads, zero, address):
             )  # fmt: skip
 
 
-@jit.share
-def output_share(t, threads, zero, address):
+@jit.kernel
+def output_kernel(t, threads, zero, address):
     """Transform the outputs of one block for some output channels."""
     job = record(WINOGRAD_JOB, address)
     own = _own(zero, job, t)
@@ -312,34 +306,6 @@ def output_share(t, threads, zero, address):
     rows = job.rows
     begin, end = rows * t // threads, rows * (t + 1) // threads
     transform_outputs(zero, job, own + TEMPORARY_BYTES, groups, pitch, begin, end, _shared_m(zero, job), own)
-
-
-@jit.parallel
-def input_parallel(threads, zero, address):
-    """Run all shares of :func:`input_share`."""
-    for t in prange(threads):
-        input_share(np.intp(t), threads, zero, address)
-
-
-@jit.parallel
-def product_parallel(threads, zero, address):
-    """Run all shares of :func:`product_share`."""
-    for t in prange(threads):
-        product_share(np.intp(t), threads, zero, address)
-
-
-@jit.parallel
-def fresh_parallel(threads, zero, address):
-    """Run all shares of :func:`fresh_share`."""
-    for t in prange(threads):
-        fresh_share(np.intp(t), threads, zero, address)
-
-
-@jit.parallel
-def output_parallel(threads, zero, address):
-    """Run all shares of :func:`output_share`."""
-    for t in prange(threads):
-        output_share(np.intp(t), threads, zero, address)
 
 
 # --- weights --------------------------------------------------------------------------------------------------------
@@ -382,8 +348,8 @@ def _ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-class TransformJob(NamedTuple):
-    """What :func:`transform_weights_share` works on."""
+class TransformJob(jit.Record):
+    """What :func:`transform_weights_kernel` works on."""
 
     weight: int
     filters: int
@@ -397,11 +363,11 @@ class TransformJob(NamedTuple):
     scratch: int
 
 
-TRANSFORM_JOB = jit.record_type(TransformJob)
+TRANSFORM_JOB = np.dtype(TransformJob)
 
 
-@jit.share
-def transform_weights_share(t, threads, zero, address):
+@jit.kernel
+def transform_weights_kernel(t, threads, zero, address):
     """Transform some row tiles of filters."""
     job = record(TRANSFORM_JOB, address)
     item = item_bytes(zero)
@@ -416,13 +382,6 @@ def transform_weights_share(t, threads, zero, address):
         )  # fmt: skip
 
 
-@jit.parallel
-def transform_weights_parallel(threads, zero, address):
-    """Run all shares of a :class:`TransformJob`."""
-    for t in prange(threads):
-        transform_weights_share(np.intp(t), threads, zero, address)
-
-
 def transform_weights(weight: np.ndarray, tile: int) -> np.ndarray:
     """Transform (K, C, 3, 3) kernels for F(tile x tile); returns (places, elements), see :class:`Layout`."""
     k, c, _, _ = weight.shape
@@ -434,8 +393,7 @@ def transform_weights(weight: np.ndarray, tile: int) -> np.ndarray:
             jit.address_of(weight), k, c, tile, jit.address_of(u), layout.place, layout.block, layout.panel,
             layout.depth, memory,
         )  # fmt: skip
-        zero = weight.dtype.type(0)
-        jit.run(transform_weights_share, transform_weights_parallel, zero, jit.record_of(job), threads)
+        transform_weights_kernel(job, weight.dtype, threads)
     return u
 
 
@@ -625,37 +583,35 @@ def convolve(
     codes : array of uint8, of the shape of `out`, optional
         Where to write which outputs are above zero (1 or 0) or, if `pooled`, where in its window a maximum was.
     """
-    job, item = plan.job, x.itemsize
+    job, item = plan.job.copy(), x.itemsize
     if pooled:
-        height, width = out.shape[2:]
-        job = job._replace(
-            out_height=height, out_width=width, out_plane=height * width, out_image=out[0].size, pooled=1
-        )
+        job.out_height, job.out_width = out.shape[2:]
+        job.out_plane, job.out_image, job.pooled = job.out_height * job.out_width, out[0].size, 1
     x_before, out_before = group * job.channels * job.x_plane, group * job.rows * job.out_plane
     with scratch.borrow(plan.scratch_bytes) as memory:
-        job = job._replace(
-            x=jit.address_of(x) + x_before * item,
-            u=jit.address_of(u),
-            bias=0 if bias is None else jit.address_of(bias) + group * job.rows * item,
-            relu=int(relu),
-            out=jit.address_of(out) + out_before * item,
-            scratch=memory,
-        )
+        job.x = jit.address_of(x) + x_before * item
+        job.u = jit.address_of(u)
+        if bias is not None:
+            job.bias = jit.address_of(bias) + group * job.rows * item
+        job.relu = relu
+        job.out = jit.address_of(out) + out_before * item
+        job.scratch = memory
         if gate is not None:
-            address = jit.address_of(gate.array) + x_before * gate.array.itemsize
-            job = job._replace(gate_kind=gate.kind, gate=address)
+            job.gate_kind, job.gate = gate.kind, jit.address_of(gate.array) + x_before * gate.array.itemsize
         if codes is not None:
-            job = job._replace(codes=jit.address_of(codes) + out_before)
-        _run_phases(plan, job, x.dtype.type(0))
+            job.codes = jit.address_of(codes) + out_before
+        _run_phases(plan, job, x.dtype)
 
 
-def _run_phases(plan: Plan, job: WinogradJob, zero: Any) -> None:
+def _run_phases(plan: Plan, job: WinogradJob, dtype: np.dtype) -> None:
+    """Compute all tiles; `job` is changed on the way."""
     if plan.fused:
-        jit.run(fused_share, fused_parallel, zero, jit.record_of(job), plan.threads)
+        fused_kernel(job, dtype, plan.threads)
         return
-    multiply = (fresh_share, fresh_parallel) if plan.fresh else (product_share, product_parallel)
-    for first in range(job.first_tile, job.end_tile, job.block):
-        part = jit.record_of(job._replace(first_tile=first, end_tile=min(first + job.block, job.end_tile)))
-        jit.run(input_share, input_parallel, zero, part, plan.threads)
-        jit.run(*multiply, zero, part, plan.threads)
-        jit.run(output_share, output_parallel, zero, part, plan.threads)
+    multiply = fresh_kernel if plan.fresh else product_kernel
+    end = job.end_tile
+    for first in range(job.first_tile, end, job.block):
+        job.first_tile, job.end_tile = first, min(first + job.block, end)
+        input_kernel(job, dtype, plan.threads)
+        multiply(job, dtype, plan.threads)
+        output_kernel(job, dtype, plan.threads)

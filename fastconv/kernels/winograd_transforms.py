@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import jit
+from fastconv import jit
+
 from .flags import BLOCKED, challenge, load_codes, load_flags, store_codes, store_flags
 from .simd import (
     apart,

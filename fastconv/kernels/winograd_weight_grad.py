@@ -12,12 +12,12 @@ where G is now 6x4 and A^T 3x6. For each of the 36 places the sum is a matrix pr
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from . import jit, layout, scratch
+from fastconv import jit
+
+from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import as_type, fma, item_bytes, lanes, load, record, splat, store
 from .winograd import place_size
@@ -28,7 +28,7 @@ BLOCK = 256  # tiles summed in registers in one go
 SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block
 
 
-class WeightGradJob(NamedTuple):
+class WeightGradJob(jit.Record):
     """What the kernels work on: addresses in bytes, everything else in elements."""
 
     # input, as in WinogradJob
@@ -71,7 +71,7 @@ class WeightGradJob(NamedTuple):
     scratch_bytes: int
 
 
-WEIGHT_GRAD_JOB = jit.record_type(WeightGradJob)
+WEIGHT_GRAD_JOB = np.dtype(WeightGradJob)
 
 
 @jit.inline
@@ -147,8 +147,8 @@ def _transform_gradients(zero, job, first, end, temporary):
                 store(place + 5 * job.e_place * item, t5)
 
 
-@jit.share
-def transform_share(t, threads, zero, address):
+@jit.kernel
+def transform_kernel(t, threads, zero, address):
     """Transform a block's inputs for some channels, and its output gradients for some panels and tiles."""
     job = record(WEIGHT_GRAD_JOB, address)
     own = job.scratch + t * job.scratch_bytes
@@ -160,8 +160,8 @@ def transform_share(t, threads, zero, address):
     _transform_gradients(zero, job, units * t // threads, units * (t + 1) // threads, own)
 
 
-@jit.share
-def sum_share(t, threads, zero, address):
+@jit.kernel
+def sum_kernel(t, threads, zero, address):
     """Add a block's products to the sums of some places, panels of filters and tiles of channels."""
     job = record(WEIGHT_GRAD_JOB, address)
     item = item_bytes(zero)
@@ -183,8 +183,8 @@ def sum_share(t, threads, zero, address):
         )  # fmt: skip
 
 
-@jit.share
-def kernel_share(t, threads, zero, address):
+@jit.kernel
+def filter_kernel(t, threads, zero, address):
     """Transform the sums of some channels to kernels."""
     job = record(WEIGHT_GRAD_JOB, address)
     item = item_bytes(zero)
@@ -213,27 +213,6 @@ def kernel_share(t, threads, zero, address):
                 store(to, y0)
                 store(to + job.sums_row * item, y1)
                 store(to + 2 * job.sums_row * item, y2)
-
-
-@jit.parallel
-def transform_parallel(threads, zero, address):
-    """Run all shares of :func:`transform_share`."""
-    for t in prange(threads):
-        transform_share(np.intp(t), threads, zero, address)
-
-
-@jit.parallel
-def sum_parallel(threads, zero, address):
-    """Run all shares of :func:`sum_share`."""
-    for t in prange(threads):
-        sum_share(np.intp(t), threads, zero, address)
-
-
-@jit.parallel
-def kernel_parallel(threads, zero, address):
-    """Run all shares of :func:`kernel_share`."""
-    for t in prange(threads):
-        kernel_share(np.intp(t), threads, zero, address)
 
 
 @functools.lru_cache(maxsize=256)
@@ -269,7 +248,7 @@ def _weight_grad_of_group(
     all_channels, height, width = x.shape[1:]
     channels = out.shape[1]
     filters = all_filters * channels // all_channels
-    zero, item = x.dtype.type(0), x.itemsize
+    item = x.itemsize
     columns = tile_columns(x.dtype)
     panels = -(-filters // columns)
     tiles_y, tiles_x = -(-p // TILE), -(-q // TILE)
@@ -298,7 +277,7 @@ def _weight_grad_of_group(
             layout.TransposeJob(
                 grad_output.ctypes.data + group * filters * p * q * item, images, all_filters * p * q, filters, p * q,
                 p * q, columns, transposed, panels * p * q * columns, p * q * columns, columns, 1,
-            ), zero, threads,
+            ), x.dtype, threads,
         )  # fmt: skip
         job = WeightGradJob(
             x.ctypes.data + group * channels * height * width * item, all_channels * height * width, height * width,
@@ -309,13 +288,13 @@ def _weight_grad_of_group(
             sums, sums_place, row, result, each, own,
         )  # fmt: skip
         for first in range(0, tiles, block):
-            part = jit.record_of(job._replace(first_tile=first, end_tile=min(first + block, tiles)))
-            jit.run(transform_share, transform_parallel, zero, part, threads)
-            jit.run(sum_share, sum_parallel, zero, part, threads)
-        jit.run(kernel_share, kernel_parallel, zero, jit.record_of(job), threads)
+            job.first_tile, job.end_tile = first, min(first + block, tiles)
+            transform_kernel(job, x.dtype, threads)
+            sum_kernel(job, x.dtype, threads)
+        filter_kernel(job, x.dtype, threads)
         layout.transpose(
             layout.TransposeJob(
                 result, 1, 0, 9 * channels, filters, row, jit.lanes(x.dtype),
                 out.ctypes.data + group * filters * channels * 9 * item, 0, jit.lanes(x.dtype), 9 * channels, 0,
-            ), zero, threads,
+            ), x.dtype, threads,
         )  # fmt: skip

@@ -13,8 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv import jit
 from fastconv.conv import PackedConv2d
-from fastconv.kernels import jit, winograd
+from fastconv.kernels import winograd
 from fastconv.kernels.winograd_transforms import FLAGS, PLACES, VALUES
 from fastconv.nn import traces
 from fastconv.nn.traces import Trace

@@ -9,8 +9,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.kernels import elementwise, jit
-from fastconv.kernels.jit import address_of as _at
+from fastconv import jit
+from fastconv.jit import address_of as _at
+from fastconv.kernels import elementwise
 
 Array = NDArray[Any]
 
@@ -101,7 +102,6 @@ class Adam:
         numbers = np.array(factors, dtype)
         job = elementwise.AdamJob(_at(parameter), _at(gradient), _at(self.m), _at(self.v), _at(numbers), parameter.size)
         threads = jit.get_num_threads() if parameter.size > SERIAL_ELEMENTS else 1
-        zero = dtype.type(0)
-        jit.run(elementwise.adam_share, elementwise.adam_parallel, zero, jit.record_of(job), threads)
+        elementwise.adam_kernel(job, dtype, threads)
         if parameter is not self.parameter:
             self.parameter[...] = parameter

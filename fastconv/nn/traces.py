@@ -13,8 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.kernels import elementwise, jit, masks
-from fastconv.kernels.jit import address_of as _at
+from fastconv import jit
+from fastconv.jit import address_of as _at
+from fastconv.kernels import elementwise, masks
 from fastconv.kernels.winograd import MARGIN
 from fastconv.pool import max_pool2d
 
@@ -35,7 +36,7 @@ def relu_trace(y: Array, trace: Trace) -> None:
     if numba.config.DISABLE_JIT:
         np.logical_not(y <= 0, out=trace.view(bool))  # NaN passes
     else:
-        _run(masks.signs_share, masks.signs_parallel, y, masks.SignJob(_at(y), _at(trace), y.size))
+        _run(masks.signs_kernel, y, masks.SignJob(_at(y), _at(trace), y.size))
 
 
 def block_by_trace(gradient: Array, trace: Trace) -> None:
@@ -44,7 +45,7 @@ def block_by_trace(gradient: Array, trace: Trace) -> None:
         np.copyto(gradient, 0, where=trace == 0)
     else:
         job = masks.SignJob(_at(gradient), _at(trace), gradient.size)
-        _run(masks.block_share, masks.block_parallel, gradient, job)
+        _run(masks.block_kernel, gradient, job)
 
 
 def block_by_output(gradient: Array, y: Array) -> None:
@@ -53,7 +54,7 @@ def block_by_output(gradient: Array, y: Array) -> None:
         np.copyto(gradient, 0, where=y <= 0)
     else:
         job = elementwise.ElementwiseJob(_at(gradient), _at(y), _at(gradient), y.size)
-        _run(elementwise.relu_backward_share, elementwise.relu_backward_parallel, y, job)
+        _run(elementwise.relu_backward_kernel, y, job)
 
 
 def max_pool(x: Array, out: Array, trace: Trace) -> None:
@@ -73,7 +74,7 @@ def max_pool(x: Array, out: Array, trace: Trace) -> None:
         rows, columns = np.divmod(places, x.shape[3])
         trace[...] = np.where(out <= 0, masks.BLOCKED, rows % 2 * 2 + columns % 2)
     else:
-        _run(masks.max_pool_share, masks.max_pool_parallel, x, _window_job(x, out, trace))
+        _run(masks.max_pool_kernel, x, _window_job(x, out, trace))
 
 
 def max_pool_backward(gradient: Array, trace: Trace, out: Array) -> None:
@@ -95,7 +96,7 @@ def max_pool_backward(gradient: Array, trace: Trace, out: Array) -> None:
             y, x = divmod(place, 2)
             out[:, :, y:rows:2, x:columns:2] = np.where(trace == place, gradient, 0)
     else:
-        _run(masks.max_pool_backward_share, masks.max_pool_backward_parallel, out, _window_job(out, gradient, trace))
+        _run(masks.max_pool_backward_kernel, out, _window_job(out, gradient, trace))
 
 
 def _window_job(large: Array, small: Array, trace: Trace) -> masks.WindowJob:
@@ -103,6 +104,6 @@ def _window_job(large: Array, small: Array, trace: Trace) -> masks.WindowJob:
     return masks.WindowJob(n * c, height, width, _at(large), _at(small), _at(trace))
 
 
-def _run(share: Any, parallel: Any, large: Array, job: tuple[int, ...]) -> None:
+def _run(kernel: jit.Kernel, large: Array, job: jit.Record) -> None:
     threads = jit.get_num_threads() if large.size > SERIAL_ELEMENTS else 1
-    jit.run(share, parallel, large.dtype.type(0), jit.record_of(job), threads)
+    kernel(job, large.dtype, threads)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 import fastconv
-from fastconv.kernels import jit
+from fastconv import jit
 from fastconv.nn.optim import Adam
 from fastconv.style.files import OutputError, is_there, replacing, sha256, target_of
 from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 import fastconv
-from fastconv.kernels import jit
+from fastconv import jit
 from fastconv.style import checkpoint, files
 from fastconv.style.checkpoint import Checkpoint
 from fastconv.style.files import OutputError, check_writable, free_name, target_of

@@ -77,7 +77,7 @@ SETUP = """
 import os, signal, sys, threading, traceback
 import numpy as np
 import fastconv
-from fastconv.kernels import jit
+from fastconv import jit
 
 fastconv.set_num_threads(NUM_THREADS)
 rng = np.random.default_rng(0)

@@ -1,0 +1,33 @@
+"""How every kernel is compiled, cached and run on threads: the one place for these policies.
+
+A file each: what the code is compiled for (`target`), how (`compilation`), where compiled code is kept (`cache`), how
+numbers and addresses reach it (`records`), and on how many threads it runs (`threads`).
+"""
+
+from .cache import cache_dir, cache_is_cold
+from .compilation import Kernel, inline, kernel, unfold
+from .description import describe
+from .records import Record, address_of
+from .target import has_fma, lanes, target, vector_bytes
+from .threads import RenewedLock, get_num_threads, set_num_threads, threading_layer, threads_for
+
+__all__ = [
+    "Kernel",
+    "Record",
+    "RenewedLock",
+    "address_of",
+    "cache_dir",
+    "cache_is_cold",
+    "describe",
+    "get_num_threads",
+    "has_fma",
+    "inline",
+    "kernel",
+    "lanes",
+    "set_num_threads",
+    "target",
+    "threading_layer",
+    "threads_for",
+    "unfold",
+    "vector_bytes",
+]
