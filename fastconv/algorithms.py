@@ -243,7 +243,7 @@ def _interleave(phases: list[_Phase], grad: Array, packing: Packing, stride: tup
                 _run(phase.plan, grad, packed, None, False, memory + place, copy)
                 entry[:] = memory + place, phase.rows, phase.columns
         job = layout.InterleaveJob(jit.address_of(table), n * channels, height, width, *stride, jit.address_of(out))
-        threads = jit.get_num_threads() if out.size > direct.SERIAL_PRODUCTS // 4 else 1
+        threads = jit.threads_for(elements=out.size)
         layout.interleave(job, out.dtype, threads)
 
 

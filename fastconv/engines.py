@@ -12,8 +12,6 @@ from fastconv.checks import Array, PoolGeometry
 from fastconv.kernels import elementwise, pooling
 from fastconv.reference import im2col
 
-SERIAL_ELEMENTS = 1 << 16  # below this many a second thread costs more than it brings
-
 
 class Engine(Protocol):
     """What computes. Arrays have one float dtype, are C-contiguous, aligned, native, and not empty.
@@ -163,8 +161,7 @@ class _Kernels:
 
 
 def _run(kernel: jit.Kernel, like: Array, elements: int, job: jit.Record) -> None:
-    threads = jit.get_num_threads() if elements > SERIAL_ELEMENTS else 1
-    kernel(job, like.dtype, threads)
+    kernel(job, like.dtype, jit.threads_for(elements=elements))
 
 
 def _divisor_code(count_include_pad: bool, divisor: int | None) -> int:

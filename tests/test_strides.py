@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import algorithms, jit
-from fastconv.kernels import depthwise, depthwise_3x3, direct, direct_weight_grad
+from fastconv import algorithms
+from fastconv.jit import threads
 
 PLANES = [(1, 1), (3, 3), (7, 7), (5, 9), (9, 8), (14, 14), (40, 17), (33, 70), (2, 100), (100, 2)]
 PADDINGS = [0, 1, 2, ((2, 0), (0, 1))]
@@ -65,18 +65,17 @@ def test_strided(random, plane, stride, kernel, groups):
 def last_share_first(monkeypatch):
     """Shares one after the other, the last first: what one writes into another's part stays there."""
 
-    def run(share, parallel, zero, job, threads):
+    def run(share, parallel, zero, address, threads):
         for t in reversed(range(threads)):
-            share(t, threads, zero, jit.address_of(job))
+            share(t, threads, zero, address)
 
     def forget():
         algorithms._forward_plan.cache_clear()
         algorithms._input_grad_phases.cache_clear()
 
-    for module in (depthwise, depthwise_3x3, direct, direct_weight_grad):
-        monkeypatch.setattr(module, "SERIAL_PRODUCTS", 0)
-    monkeypatch.setattr(jit, "run", run)
-    monkeypatch.setattr(jit, "_num_threads", 3)
+    monkeypatch.setattr(threads, "SERIAL_PRODUCTS", 0)
+    monkeypatch.setattr(threads, "run", run)
+    monkeypatch.setattr(threads, "_num_threads", 3)
     forget()
     yield
     forget()

@@ -14,7 +14,7 @@ import numpy as np
 from fastconv import jit
 
 from . import layout, scratch
-from .direct import SERIAL_PRODUCTS, Grid, Taps, copy_of, offsets_in_copy
+from .direct import Grid, Taps, copy_of, offsets_in_copy
 from .simd import fma, item_bytes, lanes, load, peek, record, relu, splat, store, store_first
 
 
@@ -149,7 +149,7 @@ def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: 
     outputs = grid.height * grid.width
     if not planes * outputs:
         return None
-    threads = max_threads if planes * outputs * taps.depth > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=planes * outputs * taps.depth, most=max_threads)
     copy = copy_of(taps, x_shape, grid)
     offsets = offsets_in_copy(taps, copy)
     copied = copy.out_height * copy.phases * copy.phase_width + 4 * jit.lanes(dtype)  # vectors may reach past the end

@@ -15,7 +15,6 @@ import numpy as np
 from fastconv import jit
 
 from .depthwise import write_outputs
-from .direct import SERIAL_PRODUCTS
 from .simd import (
     every_second,
     fma,
@@ -312,7 +311,7 @@ def plan(
     planes, outputs = images * channels, math.prod(out_plane)
     if not planes * outputs:
         return None
-    threads = max_threads if planes * outputs * 9 > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=planes * outputs * 9, most=max_threads)
     job = SlideJob(0, planes, height, width, *corner, stride, 0, channels, 0, 0, 0, *out_plane)
     return Plan(job, threads, spread)
 

@@ -26,6 +26,7 @@ from fastconv import jit
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
 from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
+from .sizes import ceil_div
 
 DEPTH_BLOCK = 256
 B_BLOCK_BYTES = 64 << 10  # an eighth of a small L2 cache; a block of A takes a quarter, and C what it needs
@@ -34,7 +35,6 @@ SHORT_DEPTH = 64  # sums of so few terms are over soon: it is writing that takes
 LONG_ROWS = 32  # panels at a stretch in each plane of the output
 FEW_TILES = 2  # a panel that is read so few times need not be gathered, if it can do without
 COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
-SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
 class GatherJob(jit.Record):
@@ -545,14 +545,14 @@ def pack(weight: np.ndarray, rows: int, row_stride: int, group_stride: int, grou
         weight.ctypes.data, group_stride, row_stride, taps.weight_offsets.ctypes.data, taps.depth, rows, groups,
         _depth_block(taps.depth), packed.ctypes.data,
     )  # fmt: skip
-    threads = jit.get_num_threads() if packed.size > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=packed.size)
     pack_kernel(job, weight.dtype, threads)
     return packed
 
 
 def _depth_block(depth: int) -> int:
     """Even blocks of at most :data:`DEPTH_BLOCK` terms."""
-    return _ceil_div(depth, _ceil_div(depth, DEPTH_BLOCK)) if depth else 1
+    return ceil_div(depth, ceil_div(depth, DEPTH_BLOCK)) if depth else 1
 
 
 def _split(units: int, tiles: int, threads: int) -> int:
@@ -560,7 +560,7 @@ def _split(units: int, tiles: int, threads: int) -> int:
     packing = 0.5  # gathering a panel takes about half as long as multiplying it with one row tile
 
     def slowest(row_parts: int) -> float:
-        return _ceil_div(units, threads // row_parts) * (_ceil_div(tiles, row_parts) + packing)
+        return ceil_div(units, threads // row_parts) * (ceil_div(tiles, row_parts) + packing)
 
     return min((parts for parts in range(1, threads + 1) if threads % parts == 0), key=slowest)
 
@@ -632,23 +632,23 @@ def plan(
     images, channels, height, width = x_shape
     columns, tile_height = tile_columns(dtype), tile_rows()
     out_plane = grid.height * grid.width
-    units = groups * _ceil_div(images * out_plane, columns)
+    units = groups * ceil_div(images * out_plane, columns)
     if not units:
         return None
-    tiles = _ceil_div(rows, tile_height)
-    threads = max_threads if units * columns * rows * taps.depth > SERIAL_PRODUCTS else 1
+    tiles = ceil_div(rows, tile_height)
+    threads = jit.threads_for(products=units * columns * rows * taps.depth, most=max_threads)
     row_parts = _split(units, tiles, threads)
     depth_block = _depth_block(taps.depth)
     panel_bytes = depth_block * columns * dtype.itemsize
-    own = _ceil_div(units, threads // row_parts)
+    own = ceil_div(units, threads // row_parts)
     panel_block = max(1, min(own, B_BLOCK_BYTES // panel_bytes))
     tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * dtype.itemsize))
     if taps.depth <= SHORT_DEPTH:
         panel_block, tile_block = min(own, LONG_ROWS), 1
-    panel_block = _ceil_div(own, _ceil_div(own, panel_block))
+    panel_block = ceil_div(own, ceil_div(own, panel_block))
     table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
     each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
-    each = (_ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
+    each = (ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
     if copy is None:
         input_plane, pitch, strides = height * width, width, (grid.stride_y, grid.stride_x)
         offsets = taps.plane * input_plane
@@ -751,7 +751,3 @@ def _extremes(taps: Taps) -> tuple[int, int, int, int]:
     if not taps.depth:
         return 0, 0, 0, 0
     return int(taps.row.min()), int(taps.row.max()), int(taps.column.min()), int(taps.column.max())
-
-
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)

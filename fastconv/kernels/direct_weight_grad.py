@@ -12,9 +12,10 @@ import numpy as np
 from fastconv import jit
 
 from . import layout, scratch
-from .direct import DEPTH_BLOCK, SERIAL_PRODUCTS
+from .direct import DEPTH_BLOCK
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .simd import item_bytes, record
+from .sizes import ceil_div
 
 
 class WeightGradJob(jit.Record):
@@ -102,20 +103,20 @@ def weight_grad(
     _, channels, r, s = out.shape
     rows, taps = filters // groups, channels * r * s
     item = x.itemsize
-    threads = jit.get_num_threads() if images * filters * p * q * taps > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=images * filters * p * q * taps)
 
     padded_height = (p - 1) * stride[0] + (r - 1) * dilation[0] + 1
     padded_width = (q - 1) * stride[1] + (s - 1) * dilation[1] + 1
     plane = padded_height * padded_width
     columns = tile_columns(x.dtype)
-    panels = _ceil_div(rows, columns)
+    panels = ceil_div(rows, columns)
     out_row = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
     sizes = [
         images * groups * channels * plane,
         images * groups * panels * columns * p * q,
         groups * taps * out_row,
     ]
-    starts = np.cumsum([0] + [_ceil_div(size * item, scratch.ALIGNMENT) * scratch.ALIGNMENT for size in sizes])
+    starts = np.cumsum([0] + [ceil_div(size * item, scratch.ALIGNMENT) * scratch.ALIGNMENT for size in sizes])
     with scratch.borrow(int(starts[-1])) as memory:
         padded, transposed, result = (memory + int(start) for start in starts[:3])
         pad_job = layout.PadJob(
@@ -147,7 +148,3 @@ def _weight_grad_offsets(
 ) -> np.ndarray:
     c, r, s = (axis.ravel() for axis in np.indices((channels, *kernel), np.intp))
     return c * plane + r * dilation[0] * row + s * dilation[1]
-
-
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)

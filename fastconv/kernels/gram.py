@@ -31,12 +31,12 @@ from .simd import (
     store,
     transpose_block,
 )
+from .sizes import ceil_div
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
 DEPTH_BLOCK = 256  # the same for the gradient, whose terms are channels
 BLOCK_BYTES = 256 << 10  # features that a thread packs at a time: half a small L2 cache
 ROW_BLOCK = 8  # row tiles of the gradient's matrix that meet all packed panels before the next ones
-SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
 # --- the matrix -----------------------------------------------------------------------------------------------------
@@ -154,12 +154,12 @@ def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> Non
     """
     channels, positions = features.shape
     item, line = features.itemsize, scratch.ALIGNMENT
-    threads = jit.get_num_threads() if channels * channels * positions > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=channels * channels * positions)
     columns = tile_columns(features.dtype)
-    panels = _ceil_div(channels, columns)
+    panels = ceil_div(channels, columns)
     pitch = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
     block = panels * columns * POSITIONS_BLOCK * item
-    each = _ceil_div(block + channels * pitch * item, line) * line
+    each = ceil_div(block + channels * pitch * item, line) * line
     panel, column = np.divmod(np.arange(channels), columns)
     offsets = (panel * columns * POSITIONS_BLOCK + column).astype(np.intp)
     with scratch.borrow(threads * each) as memory:
@@ -283,11 +283,11 @@ def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarr
     """
     channels, positions = features.shape
     item, line = features.itemsize, scratch.ALIGNMENT
-    threads = jit.get_num_threads() if channels * channels * positions > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=channels * channels * positions)
     columns = tile_columns(features.dtype)
     panels = max(1, BLOCK_BYTES // (channels * columns * item))
     packed = _row_tiles(slope)
-    each = _ceil_div((tile_rows() + panels * channels) * columns * item, line) * line
+    each = ceil_div((tile_rows() + panels * channels) * columns * item, line) * line
     with scratch.borrow(threads * each) as memory:
         job = GramGradientJob(
             jit.address_of(features), channels, positions, 0 if weights is None else jit.address_of(weights),
@@ -302,7 +302,3 @@ def _row_tiles(matrix: np.ndarray) -> np.ndarray:
     whole = rows // height * height
     tiles = matrix[:whole].reshape(-1, height, matrix.shape[1]).transpose(0, 2, 1)
     return np.concatenate([tiles.ravel(), matrix[whole:].T.ravel()])
-
-
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)

@@ -24,6 +24,7 @@ from fastconv import jit
 from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .simd import item_bytes, lanes, record
+from .sizes import ceil_div
 from .winograd_transforms import (
     GROUP_FIELDS,
     LINE,
@@ -47,7 +48,6 @@ HEAVY_BYTES = 16 << 20  # transformed weights of more than this do
 SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
 FRESH_BYTES = 1 << 20  # transformed weights that a thread makes and uses at a time
 MARGIN = 128  # bytes that a gate's last vectors may reach over its end, or its first ones before its beginning
-SERIAL_PRODUCTS = 1 << 18  # below this many multiply-adds a second thread costs more than it brings
 
 
 class WinogradJob(jit.Record):
@@ -328,11 +328,11 @@ class Layout(NamedTuple):
 def layout_of(rows: int, depth: int, dtype: np.dtype) -> Layout:
     """Return the layout of transformed weights."""
     height, line = tile_rows(), LINE // dtype.itemsize
-    even = _ceil_div(depth, _ceil_div(depth, DEPTH_BLOCK))
-    block_depth = _ceil_div(even, height) * height  # whole row tiles of the input gradient
-    panel = (_ceil_div(block_depth * height, line) | 1) * line
-    block = _ceil_div(rows, height) * panel
-    return Layout(block_depth, panel, block, place_size(_ceil_div(depth, block_depth) * block, dtype))
+    even = ceil_div(depth, ceil_div(depth, DEPTH_BLOCK))
+    block_depth = ceil_div(even, height) * height  # whole row tiles of the input gradient
+    panel = (ceil_div(block_depth * height, line) | 1) * line
+    block = ceil_div(rows, height) * panel
+    return Layout(block_depth, panel, block, place_size(ceil_div(depth, block_depth) * block, dtype))
 
 
 def place_size(elements: int, dtype: np.dtype) -> int:
@@ -341,11 +341,7 @@ def place_size(elements: int, dtype: np.dtype) -> int:
     At least one line is left over: the last vector of a place's last row may reach into it.
     """
     line = LINE // dtype.itemsize
-    return (_ceil_div(elements, line) + 1 | 1) * line
-
-
-def _ceil_div(a: int, b: int) -> int:
-    return -(-a // b)
+    return (ceil_div(elements, line) + 1 | 1) * line
 
 
 class TransformJob(jit.Record):
@@ -387,7 +383,7 @@ def transform_weights(weight: np.ndarray, tile: int) -> np.ndarray:
     k, c, _, _ = weight.shape
     layout = layout_of(k, c, weight.dtype)
     u = np.empty(((tile + 2) ** 2, layout.place), weight.dtype)
-    threads = jit.get_num_threads() if k * c > 4096 else 1
+    threads = jit.threads_for(elements=16 * k * c)
     with scratch.borrow(threads * TEMPORARY_BYTES) as memory:
         job = TransformJob(
             jit.address_of(weight), k, c, tile, jit.address_of(u), layout.place, layout.block, layout.panel,
@@ -411,19 +407,19 @@ class Schedule(NamedTuple):
 def schedule(tiles: int, places: int, depth: int, rows: int, dtype: np.dtype, threads: int) -> Schedule:
     """Choose the blocks for so many tiles and channels in and out."""
     columns = tile_columns(dtype)
-    panels = _ceil_div(tiles, columns)
-    own = _ceil_div(panels, threads)
+    panels = ceil_div(tiles, columns)
+    own = ceil_div(panels, threads)
     if threads == 1 or own * threads < 1.25 * panels:
         heavy = places * depth * rows * dtype.itemsize > HEAVY_BYTES
-        block = min(own, _ceil_div(HEAVY_TILES if heavy else FUSED_TILES, columns))
-        return Schedule(True, _ceil_div(own, _ceil_div(own, block)) * columns, threads)
+        block = min(own, ceil_div(HEAVY_TILES if heavy else FUSED_TILES, columns))
+        return Schedule(True, ceil_div(own, ceil_div(own, block)) * columns, threads)
     return _shared(panels, places, depth, rows, dtype, threads)
 
 
 def _shared(panels: int, places: int, depth: int, rows: int, dtype: np.dtype, threads: int) -> Schedule:
     columns = tile_columns(dtype)
     block = min(panels, max(1, SHARED_BYTES // (places * (depth + rows) * columns * dtype.itemsize)))
-    return Schedule(False, _ceil_div(panels, _ceil_div(panels, block)) * columns, threads)
+    return Schedule(False, ceil_div(panels, ceil_div(panels, block)) * columns, threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -479,11 +475,11 @@ def plan(
     _, all_rows, out_height, out_width = out_shape
     depth, rows = (filters, channels) if turned else (channels, filters)
     places, item = (tile + 2) ** 2, dtype.itemsize
-    tiles_y, tiles_x = _ceil_div(out_height, tile), _ceil_div(out_width, tile)
+    tiles_y, tiles_x = ceil_div(out_height, tile), ceil_div(out_width, tile)
     tiles = images * tiles_y * tiles_x
-    threads = max_threads if tiles * places * depth * rows > SERIAL_PRODUCTS else 1
+    threads = jit.threads_for(products=tiles * places * depth * rows, most=max_threads)
     if fresh:
-        fused, block, threads = _shared(_ceil_div(tiles, tile_columns(dtype)), places, depth, rows, dtype, threads)
+        fused, block, threads = _shared(ceil_div(tiles, tile_columns(dtype)), places, depth, rows, dtype, threads)
     else:
         fused, block, threads = schedule(tiles, places, depth, rows, dtype, threads)
     pitch = block if fused else block + jit.lanes(dtype)
@@ -494,10 +490,10 @@ def plan(
     own = TEMPORARY_BYTES + block * GROUP_FIELDS * 8
     if fresh:
         one = layout_of(tile_rows(), depth, dtype)
-        row_block = max(1, min(_ceil_div(rows, tile_rows()), FRESH_BYTES // (places * one.place * item)))
+        row_block = max(1, min(ceil_div(rows, tile_rows()), FRESH_BYTES // (places * one.place * item)))
         layout = layout_of(row_block * tile_rows(), depth, dtype)
         own = max(own, TEMPORARY_BYTES + places * layout.place * item)
-    each = _ceil_div(own + both if fused else own, LINE) * LINE
+    each = ceil_div(own + both if fused else own, LINE) * LINE
     kept = (
         _places(tile, turned, v_place * item), _places(tile, turned, m_place * item), _output_factors(dtype, turned),
         _row_offsets(filters, tile_rows()),
@@ -521,7 +517,7 @@ def _panels_at_once(filters: int) -> int:
     """Even blocks of about :data:`DEPTH_BLOCK` filters, in whole panels."""
     height = tile_rows()
     whole = filters // height
-    return max(1, _ceil_div(whole, _ceil_div(whole * height, DEPTH_BLOCK + height))) if whole else 1
+    return max(1, ceil_div(whole, ceil_div(whole * height, DEPTH_BLOCK + height))) if whole else 1
 
 
 @functools.lru_cache(maxsize=256)

@@ -15,8 +15,6 @@ from fastconv.kernels import elementwise
 
 Array = NDArray[Any]
 
-SERIAL_ELEMENTS = 1 << 14  # below this many a second thread costs more than it brings
-
 
 class Adam:
     """Gradient descent with steps scaled by running moments of the gradient.
@@ -101,7 +99,7 @@ class Adam:
         parameter, gradient = (np.require(array, dtype, ("C", "A")) for array in (self.parameter, gradient))
         numbers = np.array(factors, dtype)
         job = elementwise.AdamJob(_at(parameter), _at(gradient), _at(self.m), _at(self.v), _at(numbers), parameter.size)
-        threads = jit.get_num_threads() if parameter.size > SERIAL_ELEMENTS else 1
+        threads = jit.threads_for(elements=4 * parameter.size)  # the gradient, two moments and the parameter
         elementwise.adam_kernel(job, dtype, threads)
         if parameter is not self.parameter:
             self.parameter[...] = parameter

@@ -22,8 +22,6 @@ from fastconv.pool import max_pool2d
 Array = NDArray[Any]
 Trace = NDArray[np.uint8]
 
-SERIAL_ELEMENTS = 1 << 16  # below this many a second thread costs more than it brings
-
 
 def empty(shape: tuple[int, ...]) -> Trace:
     """Return an array for a trace, in a larger one: kernels read whole vectors."""
@@ -105,5 +103,4 @@ def _window_job(large: Array, small: Array, trace: Trace) -> masks.WindowJob:
 
 
 def _run(kernel: jit.Kernel, large: Array, job: jit.Record) -> None:
-    threads = jit.get_num_threads() if large.size > SERIAL_ELEMENTS else 1
-    kernel(job, large.dtype, threads)
+    kernel(job, large.dtype, jit.threads_for(elements=large.size))
