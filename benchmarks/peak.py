@@ -9,7 +9,8 @@ from numba import njit, prange
 
 from fastconv import jit
 from fastconv.jit.compilation import OPTIONS
-from fastconv.kernels.simd import fma, load, store
+from fastconv.kernels.oldmem import load, store
+from fastconv.kernels.simd import fma
 
 CHAINS = 12  # independent sums: more than two units with a latency of four cycles need, few enough for 16 registers
 

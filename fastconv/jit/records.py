@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -62,6 +63,7 @@ class Record(_Structure, metaclass=_RecordType):
         return ctypes.addressof(self)
 
 
+@functools.cache
 def fields_of(record: type[Record]) -> dict[str, Any]:
     """Return what each field is: ``int``, the type of a part, or of an address what it points to.
 

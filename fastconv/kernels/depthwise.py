@@ -15,7 +15,8 @@ from fastconv import jit
 
 from . import layout, scratch
 from .direct import Grid, Taps, copy_of, offsets_in_copy
-from .simd import fma, item_bytes, lanes, load, peek, record, relu, splat, store, store_first
+from .oldmem import item_bytes, load, peek, record, store, store_first
+from .simd import fma, lanes, relu, splat
 
 
 class DepthwiseJob(jit.Record):

@@ -15,21 +15,8 @@ import numpy as np
 from fastconv import jit
 
 from .depthwise import write_outputs
-from .simd import (
-    every_second,
-    fma,
-    in_order,
-    interleaved,
-    item_bytes,
-    lanes,
-    load,
-    load_between,
-    peek,
-    record,
-    splat,
-    store,
-    store_first,
-)  # fmt: skip
+from .oldmem import item_bytes, load, load_between, peek, record, store, store_first
+from .simd import every_second, fma, in_order, interleaved, lanes, splat
 
 STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
 

@@ -25,7 +25,8 @@ from fastconv import jit
 
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
-from .simd import item_bytes, lanes, load, load_between, peek, poke, record, splat, store
+from .oldmem import item_bytes, load, load_between, peek, poke, record, store
+from .simd import lanes, splat
 from .sizes import ceil_div
 
 DEPTH_BLOCK = 256

@@ -14,7 +14,7 @@ from fastconv import jit
 from . import layout, scratch
 from .direct import DEPTH_BLOCK
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
-from .simd import item_bytes, record
+from .oldmem import item_bytes, record
 from .sizes import ceil_div
 
 

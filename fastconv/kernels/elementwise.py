@@ -6,25 +6,8 @@ import numpy as np
 
 from fastconv import jit
 
-from .simd import (
-    as_type,
-    fma,
-    item_bytes,
-    lanes,
-    load,
-    load_between,
-    not_above,
-    peek,
-    poke,
-    record,
-    relu,
-    root,
-    splat,
-    store,
-    store_first,
-    sum_of,
-    where,
-)
+from .oldmem import item_bytes, load, load_between, peek, poke, record, store, store_first
+from .simd import as_type, fma, lanes, not_above, relu, root, splat, sum_of, where
 
 
 class ElementwiseJob(jit.Record):

@@ -10,7 +10,8 @@ from numba.extending import intrinsic
 
 from fastconv import jit
 
-from .simd import Mask, Vector, greater_or_nan, load_ir, store_ir, vector_ir, where
+from .ir import load_ir, store_ir, vector_ir
+from .simd import Mask, Vector, greater_or_nan, where
 
 BLOCKED = 4  # the code of a window whose maximum is not above zero; 0 to 3 are places in row-major order
 

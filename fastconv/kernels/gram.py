@@ -18,19 +18,8 @@ from fastconv import jit
 
 from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
-from .simd import (
-    as_type,
-    item_bytes,
-    lanes,
-    load,
-    peek,
-    poke,
-    prefetch_to_write,
-    record,
-    splat,
-    store,
-    transpose_block,
-)
+from .oldmem import item_bytes, load, peek, poke, prefetch_to_write, record, store, transpose_block
+from .simd import as_type, lanes, splat
 from .sizes import ceil_div
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache

@@ -6,20 +6,8 @@ import numpy as np
 
 from fastconv import jit
 
-from .simd import (
-    evens,
-    interleaved,
-    item_bytes,
-    lanes,
-    load,
-    load_between,
-    peek,
-    poke,
-    record,
-    splat,
-    store,
-    transpose_block,
-)
+from .oldmem import item_bytes, load, load_between, peek, poke, record, store, transpose_block
+from .simd import evens, interleaved, lanes, splat
 
 
 class PadJob(jit.Record):

@@ -12,23 +12,8 @@ import numpy as np
 from fastconv import jit
 
 from .flags import BLOCKED, challenge, load_codes, store_codes
-from .simd import (
-    as_type,
-    equal,
-    evens,
-    interleaved,
-    item_bytes,
-    lanes,
-    load,
-    not_above,
-    odds,
-    peek,
-    poke,
-    record,
-    splat,
-    store,
-    where,
-)
+from .oldmem import item_bytes, load, peek, poke, record, store
+from .simd import as_type, equal, evens, interleaved, lanes, not_above, odds, splat, where
 
 
 class SignJob(jit.Record):

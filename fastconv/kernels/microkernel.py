@@ -22,7 +22,8 @@ from numba.extending import intrinsic
 
 from fastconv import jit
 
-from .simd import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
+from .ir import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
+from .pointers import Pointer
 
 FETCH_ABOVE = 64  # terms: shorter sums are done before a line has come, and asking takes longer
 PREFETCHED_LINES = 3  # what one run of every row of a tile takes up, where :func:`strided_product` fetches ahead
@@ -155,6 +156,11 @@ class _Tile:
             self.builder.store(function(i, j, self.builder.load(self.total[i, j])), self.total[i, j])
 
 
+def _word_or_pointer(argument: types.Type) -> types.Type:
+    """Return the type that an argument is passed as."""
+    return argument if isinstance(argument, Pointer) else types.intp
+
+
 def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, emit: Callable[[int], None]) -> None:
     """Emit a product for each height that a tile may have, and the choice among them by `rows`."""
     after = builder.append_basic_block("multiplied")
@@ -187,7 +193,7 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, *[types.intp] * 10), codegen
+    return types.void(zero, *map(_word_or_pointer, (rows, a, b, b_pitch, depth, c, pitch, first, bias, relu))), codegen
 
 
 @intrinsic
@@ -211,7 +217,7 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, *[types.intp] * 10), codegen
+    return types.void(zero, *map(_word_or_pointer, (rows, a, b, offsets, depth, c, pitch, first, bias, relu))), codegen
 
 
 @intrinsic
@@ -254,7 +260,8 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, *[types.intp] * 16), codegen
+    arguments = (rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first)
+    return types.void(zero, *map(_word_or_pointer, arguments)), codegen
 
 
 @jit.inline

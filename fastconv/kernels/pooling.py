@@ -22,6 +22,8 @@ from numba.extending import intrinsic
 from fastconv import jit
 
 from .flags import challenge
+from .ir import load_ir, shuffle_ir, splat_ir, store_ir, vector_ir
+from .oldmem import item_bytes, load, peek, poke, record, store
 from .simd import (
     Vector,
     as_type,
@@ -34,19 +36,8 @@ from .simd import (
     in_order,
     interleaved,
     interleaved_dealt,
-    item_bytes,
     lanes,
-    load,
-    load_ir,
-    peek,
-    poke,
-    record,
-    shuffle_ir,
     splat,
-    splat_ir,
-    store,
-    store_ir,
-    vector_ir,
     where,
 )
 

@@ -1,11 +1,9 @@
-"""Vectors as values in Numba code: load, store, arithmetic, comparison, shuffles; and raw memory access.
+"""Vectors as values in Numba code: load, store, arithmetic, comparison, shuffles.
 
-A vector has as many elements as one register of the target holds (:func:`fastconv.kernels.jit.lanes`). The type comes
-from `zero`, a scalar of the element type that every kernel is passed; addresses are integers and need no alignment.
-Code written with these reads like scalar code::
+A vector has as many elements as one register of the target holds (:func:`fastconv.jit.lanes`). Code written with these
+reads like scalar code; `x`, `out` and `weight` are pointers (:mod:`fastconv.kernels.pointers`)::
 
-    x = load(zero, address)
-    store(out, fma(splat(weight), x, bias))
+    store(out, fma(splat(weight[0]), load(x), bias))
 """
 
 from __future__ import annotations
@@ -15,10 +13,24 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, errors
 from numba.extending import intrinsic, models, overload, register_model
 
 from fastconv import jit
+
+from .ir import (
+    element_bytes,
+    fma_ir,
+    load_ir,
+    masked_load_ir,
+    masked_store_ir,
+    relu_ir,
+    shuffle_ir,
+    splat_ir,
+    store_ir,
+    vector_ir,
+)
+from .pointers import Pointer
 
 
 class Vector(types.Type):
@@ -50,84 +62,6 @@ class _MaskModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), fe_type.lanes))
 
 
-# --- LLVM IR that several intrinsics are made of --------------------------------------------------------------------
-
-
-def scalar_ir(element: types.Type) -> ir.Type:
-    """LLVM type of a Numba float type."""
-    return ir.FloatType() if element.bitwidth == 32 else ir.DoubleType()
-
-
-def vector_ir(element: types.Type) -> ir.VectorType:
-    """LLVM type of one register of a Numba float type."""
-    return ir.VectorType(scalar_ir(element), jit.vector_bytes() * 8 // element.bitwidth)
-
-
-def constant_ir(element: types.Type, values: list[float]) -> ir.Constant:
-    """Vector constant of a Numba float type."""
-    scalar = scalar_ir(element)
-    return ir.Constant(vector_ir(element), [ir.Constant(scalar, value) for value in values])
-
-
-def load_ir(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
-    """Load from an integer address that is aligned to elements only."""
-    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
-    value.align = _element_bytes(kind)
-    return value
-
-
-def store_ir(builder: ir.IRBuilder, value: ir.Value, address: ir.Value) -> None:
-    """Store to an integer address that is aligned to elements only."""
-    instruction = builder.store(value, builder.inttoptr(address, value.type.as_pointer()))
-    instruction.align = _element_bytes(value.type)
-
-
-def splat_ir(builder: ir.IRBuilder, scalar: ir.Value, kind: ir.VectorType) -> ir.Value:
-    """Repeat a scalar in every lane."""
-    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
-    return shuffle_ir(builder, first, first, [0] * kind.count)
-
-
-def shuffle_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, lanes: list[int]) -> ir.Value:
-    """Pick lanes of `a` (0, 1, ...) and `b` (continuing where those of `a` end)."""
-    index = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-    return builder.shuffle_vector(a, b, index)
-
-
-def fma_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-    """Return a * b + c, rounded once where the target has the instruction."""
-    kind = a.type
-    letter = "f32" if _element_bytes(kind) == 4 else "f64"
-    name = f"llvm.{'fma' if jit.has_fma() else 'fmuladd'}.v{kind.count}{letter}"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
-    return builder.call(function, [a, b, c])
-
-
-def prefetch_ir(builder: ir.IRBuilder, address: ir.Value, write: bool = False) -> None:
-    """Ask for the line at an address to be brought into the nearest cache."""
-    number = ir.IntType(32)
-    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
-    kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [pointer, number(int(write)), number(3), number(1)])  # to read or write, keep, data
-
-
-def relu_ir(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """Return 0 where `value` < 0; NaN stays, since it is not less."""
-    zero = ir.Constant(value.type, None)
-    return builder.select(builder.fcmp_ordered("<", value, zero), zero, value)
-
-
-def _element_bytes(kind: ir.Type) -> int:
-    element = kind.element if isinstance(kind, ir.VectorType) else kind
-    if isinstance(element, ir.IntType):
-        return max(element.width // 8, 1)
-    return 4 if isinstance(element, ir.FloatType) else 8
-
-
-# --- memory ---------------------------------------------------------------------------------------------------------
-
-
 @intrinsic
 def lanes(typingctx: Any, zero: Any) -> Any:
     """Return the elements of a vector, a constant of the compiled code."""
@@ -139,46 +73,40 @@ def lanes(typingctx: Any, zero: Any) -> Any:
     return types.intp(zero), codegen
 
 
-@intrinsic
-def item_bytes(typingctx: Any, zero: Any) -> Any:
-    """Return the bytes of an element, a constant of the compiled code."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, zero.bitwidth // 8)
-
-    return types.intp(zero), codegen
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
 @intrinsic
-def load(typingctx: Any, zero: Any, address: Any) -> Any:
+def load(typingctx: Any, pointer: Any) -> Any:
     """Load a vector."""
-    vector = Vector(zero)
+    vector = Vector(pointer.element)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return load_ir(builder, args[1], vector_ir(zero))
+        return load_ir(builder, args[0], vector_ir(pointer.element))
 
-    return vector(zero, types.intp), codegen
+    return vector(pointer), codegen
 
 
 @intrinsic
-def store(typingctx: Any, address: Any, vector: Any) -> Any:
+def store(typingctx: Any, pointer: Any, vector: Any) -> Any:
     """Store a vector."""
+    _check_elements(pointer, vector)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         store_ir(builder, args[1], args[0])
         return context.get_dummy_value()
 
-    return types.void(types.intp, vector), codegen
+    return types.void(pointer, vector), codegen
 
 
 @intrinsic
-def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) -> Any:
+def load_between(typingctx: Any, pointer: Any, first: Any, end: Any) -> Any:
     """Load lanes `first` to `end` - 1 (both of 32 bits); the others are zero, and their memory is not touched."""
-    vector = Vector(zero)
+    element = pointer.element
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, address, first, end = args
-        kind = vector_ir(zero)
+        address, first, end = args
+        kind = vector_ir(element)
         numbers = ir.VectorType(ir.IntType(32), kind.count)
         lane = ir.Constant(numbers, list(range(kind.count)))
 
@@ -186,64 +114,58 @@ def load_between(typingctx: Any, zero: Any, address: Any, first: Any, end: Any) 
             return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
 
         inside = builder.and_(builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end)))
-        pointer = builder.inttoptr(address, kind.as_pointer())
-        letter = "f32" if zero.bitwidth == 32 else "f64"
-        arguments = [pointer.type, ir.IntType(32), inside.type, kind]
-        name = f"llvm.masked.load.v{kind.count}{letter}.p0"
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, arguments), name)
-        align = ir.IntType(32)(zero.bitwidth // 8)
-        return builder.call(function, [pointer, align, inside, ir.Constant(kind, None)])
+        return masked_load_ir(builder, address, inside, kind)
 
-    return vector(zero, types.intp, types.intp, types.intp), codegen
+    return Vector(element)(pointer, types.intp, types.intp), codegen
 
 
 @intrinsic
-def record(typingctx: Any, dtype: Any, address: Any) -> Any:
-    """Return the record of a structured dtype that lies at an address."""
-    kind = dtype.dtype
+def store_first(typingctx: Any, pointer: Any, vector: Any, count: Any) -> Any:
+    """Store the first `count` lanes of a vector; the memory of the others is not touched."""
+    _check_elements(pointer, vector)
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[1], context.get_value_type(kind))
-
-    return kind(dtype, types.intp), codegen
-
-
-def _prefetch(write: bool) -> Any:
-    @intrinsic
-    def prefetch(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            prefetch_ir(builder, args[0], write)
-            return context.get_dummy_value()
-
-        return types.void(types.intp), codegen
-
-    return prefetch
-
-
-# Bring the line at an address into cache, to be read or to be written; any address will do.
-prefetch_to_read, prefetch_to_write = _prefetch(False), _prefetch(True)
-
-
-@intrinsic
-def peek(typingctx: Any, zero: Any, address: Any) -> Any:
-    """Load a scalar of the type of `zero`, which may be an integer too."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = context.get_value_type(zero)
-        return load_ir(builder, args[1], kind)
-
-    return zero(zero, types.intp), codegen
-
-
-@intrinsic
-def poke(typingctx: Any, address: Any, value: Any) -> Any:
-    """Store a scalar."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        store_ir(builder, args[1], args[0])
+        address, value, count = args
+        numbers = ir.VectorType(ir.IntType(32), value.type.count)
+        lane = ir.Constant(numbers, list(range(value.type.count)))
+        bound = splat_ir(builder, builder.trunc(count, ir.IntType(32)), numbers)
+        masked_store_ir(builder, value, address, builder.icmp_signed("<", lane, bound))
         return context.get_dummy_value()
 
-    return types.void(types.intp, value), codegen
+    return types.void(pointer, vector, types.intp), codegen
+
+
+@intrinsic
+def transpose_block(typingctx: Any, source: Any, source_pitch: Any, to: Any, to_pitch: Any) -> Any:
+    """Transpose as many rows as a vector has lanes, of one vector each; pitches are elements from row to row."""
+    if source != to:
+        raise errors.TypingError(f"a block of {source.element} cannot be transposed to {to.element}")
+    element = source.element
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, source_pitch, to, to_pitch = args
+        kind = vector_ir(element)
+        n = kind.count
+
+        def place(address: ir.Value, pitch: ir.Value, number: int) -> ir.Value:
+            return builder.add(address, builder.mul(pitch, pitch.type(number * (element.bitwidth // 8))))
+
+        rows = [load_ir(builder, place(source, source_pitch, number), kind) for number in range(n)]
+        # Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
+        low = [lane for k in range(n // 2) for lane in (k, n + k)]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
+            rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, [x + n // 2 for x in low])]
+        for number, row in enumerate(rows):
+            store_ir(builder, row, place(to, to_pitch, number))
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, to, types.intp), codegen
+
+
+def _check_elements(pointer: Any, vector: Any) -> None:
+    if not isinstance(pointer, Pointer) or pointer.element != vector.element:
+        raise errors.TypingError(f"{vector} cannot be stored at {pointer}")
 
 
 # --- arithmetic -----------------------------------------------------------------------------------------------------
@@ -285,7 +207,7 @@ def root(typingctx: Any, vector: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
-        name = f"llvm.sqrt.v{kind.count}{'f32' if _element_bytes(kind) == 4 else 'f64'}"
+        name = f"llvm.sqrt.v{kind.count}{'f32' if element_bytes(kind) == 4 else 'f64'}"
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
         return builder.call(function, [args[0]])
 
@@ -587,31 +509,6 @@ def _transpose_quarters(builder: ir.IRBuilder, rows: Any) -> list[ir.Value]:
 
 
 @intrinsic
-def transpose_block(typingctx: Any, zero: Any, source: Any, source_step: Any, to: Any, to_step: Any) -> Any:
-    """Transpose as many rows as a vector has lanes, of one vector each, from one address to another; steps in bytes."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, source, source_step, to, to_step = args
-        kind = vector_ir(zero)
-        n = kind.count
-
-        def place(address: ir.Value, step: ir.Value, number: int) -> ir.Value:
-            return builder.add(address, builder.mul(step, step.type(number)))
-
-        rows = [load_ir(builder, place(source, source_step, number), kind) for number in range(n)]
-        # Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
-        low = [lane for k in range(n // 2) for lane in (k, n + k)]
-        for _ in range(n.bit_length() - 1):
-            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
-            rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, [x + n // 2 for x in low])]
-        for number, row in enumerate(rows):
-            store_ir(builder, row, place(to, to_step, number))
-        return context.get_dummy_value()
-
-    return types.void(zero, *[types.intp] * 4), codegen
-
-
-@intrinsic
 def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
     """Drop the first lane, move the others down, and put a scalar into the last."""
     n = vector.lanes
@@ -621,25 +518,3 @@ def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
         return shuffle_ir(builder, first, first, [*range(1, n), 0])
 
     return vector(vector, scalar), codegen
-
-
-@intrinsic
-def store_first(typingctx: Any, address: Any, vector: Any, count: Any) -> Any:
-    """Store the first `count` lanes of a vector; the memory of the others is not touched."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        address, value, count = args
-        kind = value.type
-        numbers = ir.VectorType(ir.IntType(32), kind.count)
-        lane = ir.Constant(numbers, list(range(kind.count)))
-        bound = splat_ir(builder, builder.trunc(count, ir.IntType(32)), numbers)
-        mask = builder.icmp_signed("<", lane, bound)
-        pointer = builder.inttoptr(address, kind.as_pointer())
-        letter = "f32" if _element_bytes(kind) == 4 else "f64"
-        name = f"llvm.masked.store.v{kind.count}{letter}.p0"
-        parameters = [kind, pointer.type, ir.IntType(32), mask.type]
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), parameters), name)
-        builder.call(function, [value, pointer, ir.IntType(32)(_element_bytes(kind)), mask])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, vector, types.intp), codegen

@@ -23,7 +23,8 @@ from fastconv import jit
 
 from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
-from .simd import item_bytes, lanes, record
+from .oldmem import item_bytes, record
+from .simd import lanes
 from .sizes import ceil_div
 from .winograd_transforms import (
     GROUP_FIELDS,

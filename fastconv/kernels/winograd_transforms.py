@@ -25,6 +25,7 @@ import numpy as np
 from fastconv import jit
 
 from .flags import BLOCKED, challenge, load_codes, load_flags, store_codes, store_flags
+from .oldmem import item_bytes, load, load_between, peek, poke, prefetch_to_read, prefetch_to_write, store, store_first
 from .simd import (
     apart,
     as_type,
@@ -33,20 +34,11 @@ from .simd import (
     fma,
     followed_by,
     interleaved,
-    item_bytes,
     lanes,
-    load,
-    load_between,
     not_above,
     odds,
-    peek,
-    poke,
-    prefetch_to_read,
-    prefetch_to_write,
     relu,
     splat,
-    store,
-    store_first,
     together,
     where,
 )

@@ -19,7 +19,8 @@ from fastconv import jit
 
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
-from .simd import as_type, fma, item_bytes, lanes, load, record, splat, store
+from .oldmem import item_bytes, load, record, store
+from .simd import as_type, fma, lanes, splat
 from .winograd import place_size
 from .winograd_transforms import GROUP_FIELDS, LINE, NO_GATE, TEMPORARY_BYTES, A, B, describe_block, transform_inputs
 
