@@ -243,9 +243,10 @@ def _gram_gradient_work(features: Any, *_: Any) -> tuple[float, float]:
 
 def watched() -> Parts:
     """Put the stopwatch in: from now on, steps of ours are timed by parts."""
+    from fastconv.nn.frozen import FrozenConvolution
+
     from fastconv.kernels import gram
     from fastconv.nn import losses, optim
-    from fastconv.nn.frozen import FrozenConvolution
 
     parts = Parts()
     parts.watch(FrozenConvolution, "forward", "convolution, ReLU, pooling: forward", _convolution_work)

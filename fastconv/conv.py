@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks, jit
-from fastconv.algorithms import ALGORITHMS, Packing, Pass, choose
-from fastconv.checks import Array, ConvGeometry, ConvNumbers, IntOrPair, PaddingLike
-from fastconv.engines import engine
+from fastconv.algorithms import ALGORITHMS, Finish, Packing, choose
+from fastconv.backend import backend
+from fastconv.checks import ConvNumbers, IntOrPair, PaddingLike
+from fastconv.geometry import Array, ConvGeometry, Pass
 
 _packing = jit.RenewedLock()  # one for all: packings are rare
 
@@ -126,7 +127,7 @@ def _forward(
             checks.prepared(x).reshape(geometry.input_shape),
             packer(name, geometry, "forward"),
             None if bias is None else checks.prepared(bias),
-            relu,
+            Finish(relu),
             geometry,
             target,
         )
@@ -193,6 +194,7 @@ def _input_grad(
         ALGORITHMS[name].input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             packer(name, geometry, "input_grad"),
+            None,
             geometry,
             result.reshape(geometry.input_shape),
         )
@@ -278,7 +280,7 @@ def conv2d_bias_grad(grad_output: ArrayLike, *, out: Array | None = None) -> Arr
     shape = checks.batch_shape("grad_output", grad_output.shape)
     result = checks.result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
     if grad_output.size:
-        engine().bias_grad(checks.prepared(grad_output).reshape(shape), result)
+        backend().bias_grad(checks.prepared(grad_output).reshape(shape), result)
     else:
         result[...] = 0
     return result

@@ -9,15 +9,14 @@ from one machine, but machines of other vector widths are like it in units of ve
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from fastconv import jit
-from fastconv.checks import ConvGeometry
+from fastconv.geometry import ConvGeometry, Pass
 from fastconv.kernels.microkernel import tile_columns, tile_rows, tile_vectors
-
-Pass = Literal["forward", "input_grad", "weight_grad"]
+from fastconv.kernels.winograd import why_not as why_not_winograd
 
 PRODUCT_EFFICIENCY = 0.9  # of two multiply-adds a cycle
 FEWEST_CYCLES = 4.0  # a step of a small row tile: the latency of a multiply-add
@@ -39,10 +38,9 @@ SHARED_BYTES = 32 << 20  # ... if the transformed pictures are no more than this
 def cheapest(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, threads: int) -> str:
     """Return the name of the algorithm with the lowest cost."""
     estimates = {"direct": direct(g, dtype, pass_, packed, threads)}
-    if (g.r, g.s, g.stride, g.dilation) == (3, 3, (1, 1), (1, 1)):
-        for name, tile in {"winograd": 4, "winograd2": 2}.items():
-            if pass_ != "weight_grad" or tile == 4:
-                estimates[name] = winograd(g, dtype, pass_, packed, threads, tile)
+    for name, tile in {"winograd": 4, "winograd2": 2}.items():
+        if why_not_winograd(g, pass_, tile) is None:
+            estimates[name] = winograd(g, dtype, pass_, packed, threads, tile)
     return min(estimates, key=lambda name: estimates[name])
 
 

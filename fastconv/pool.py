@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
-from fastconv.checks import Array, IntOrPair, PaddingLike
-from fastconv.engines import engine
+from fastconv.backend import backend
+from fastconv.checks import IntOrPair, PaddingLike
+from fastconv.geometry import Array
 
 
 @overload
@@ -99,7 +100,7 @@ def max_pool2d(
     values = checks.result_array(out, shape, x.dtype, x=x)
     indices = np.empty(shape, np.int64) if with_indices else None
     if values.size:
-        engine().max_pool(
+        backend().max_pool(
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
             values.reshape(geometry.output_shape),
@@ -141,7 +142,7 @@ def max_pool2d_backward(
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, indices=indices)
     if result.size:
         batch = (-1, *shape[-3:])
-        done = engine().max_pool_backward(
+        done = backend().max_pool_backward(
             checks.prepared(grad_output).reshape(-1, *grad_output.shape[-3:]),
             checks.prepared(indices).reshape(-1, *grad_output.shape[-3:]),
             result.reshape(batch),
@@ -196,7 +197,7 @@ def avg_pool2d(
     divisor = checks.divisor(divisor_override)
     result = checks.result_array(out, geometry.output_shape[4 - x.ndim :], x.dtype, x=x)
     if result.size:
-        engine().avg_pool(
+        backend().avg_pool(
             checks.prepared(x).reshape(geometry.input_shape),
             geometry,
             include,
@@ -249,7 +250,7 @@ def avg_pool2d_backward(
     divisor = checks.divisor(divisor_override)
     result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output)
     if result.size:
-        engine().avg_pool_backward(
+        backend().avg_pool_backward(
             checks.prepared(grad_output).reshape(geometry.output_shape),
             geometry,
             include,
@@ -282,7 +283,7 @@ def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
     (x,) = checks.float_arrays(x=x)
     result = checks.result_array(out, x.shape, x.dtype, x=x)
     if result.size:
-        engine().relu(checks.prepared(x), result)
+        backend().relu(checks.prepared(x), result)
     return result
 
 
@@ -312,5 +313,5 @@ def relu_backward(grad_output: ArrayLike, y: ArrayLike, *, out: Array | None = N
     checks.check_shape("y", y, grad_output.shape)
     result = checks.result_array(out, y.shape, y.dtype, grad_output=grad_output, y=y)
     if result.size:
-        engine().relu_backward(checks.prepared(grad_output), checks.prepared(y), result)
+        backend().relu_backward(checks.prepared(grad_output), checks.prepared(y), result)
     return result

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
@@ -17,6 +18,14 @@ MEAN_RGB = (123.68, 116.779, 103.939)
 
 
 TEST_DATA = Path(os.environ.get("FASTCONV_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(params=["kernels", "NumPy"], scope="module")
+def each_backend(request):
+    """Compute with each of the two: compiled kernels, and NumPy, as where Numba may not compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numba.config, "DISABLE_JIT", int(request.param == "NumPy"))
+        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Losses: values against the written-out formulas, gradients against finite differences and PyTorch."""
 
-import numba
 import numpy as np
 import pytest
 
@@ -236,13 +235,7 @@ def test_each_forward_of_a_style_loss_serves_one_backward(rng):
 GRAM_SHAPES = [(1, 1, 1), (3, 4, 5), (7, 1, 9), (16, 8, 16), (20, 37, 31), (96, 16, 24), (290, 9, 15)]
 
 
-@pytest.fixture(params=[False, True], ids=["kernels", "NumPy"])
-def without_kernels(request, monkeypatch):
-    """Both ways to compute: compiled, and where Numba may not compile."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(request.param))
-
-
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-14)])
 @pytest.mark.parametrize("shape", GRAM_SHAPES)

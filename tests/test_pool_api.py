@@ -4,18 +4,12 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import engines
 from fastconv.reference import loops
 
 NAN, INF = np.nan, np.inf
 
 
-@pytest.fixture(params=["reference", "kernels"], autouse=True)
-def engine(request, monkeypatch):
-    """Run each test with each of the two."""
-    chosen = {"reference": engines._REFERENCE, "kernels": engines._KERNELS}[request.param]
-    monkeypatch.setattr("fastconv.pool.engine", lambda: chosen)
-    return chosen
+pytestmark = pytest.mark.usefixtures("each_backend")
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import checks, engines
+from fastconv import checks
 from fastconv.algorithms import ALGORITHMS
 from fastconv.reference import im2col, loops
 
@@ -204,18 +204,9 @@ def poolings(draw, dilations):
     )
 
 
-@pytest.fixture(params=["_REFERENCE", "_KERNELS"], ids=["reference", "kernels"], scope="module")
-def engine(request):
-    """Pool with one of the two for the whole grid."""
-    with pytest.MonkeyPatch.context() as patch:
-        chosen = getattr(engines, request.param)
-        patch.setattr("fastconv.pool.engine", lambda: chosen)
-        yield chosen
-
-
 @GRID
 @given(case=poolings(dilations=3), dtype=DTYPES, seed=SEEDS, step=st.sampled_from([0.0, 0.5, 1.0]))
-def test_max_pooling(engine, case, dtype, seed, step):
+def test_max_pooling(each_backend, case, dtype, seed, step):
     x_shape, kernel, numbers = case
     rng = np.random.default_rng(seed)
     x = rng.standard_normal(x_shape).astype(dtype)
@@ -252,7 +243,7 @@ def test_max_pooling(engine, case, dtype, seed, step):
     count_include_pad=st.booleans(),
     divisor_override=st.sampled_from([None, 1, 5, -3]),
 )
-def test_average_pooling(engine, case, dtype, seed, count_include_pad, divisor_override):
+def test_average_pooling(each_backend, case, dtype, seed, count_include_pad, divisor_override):
     x_shape, kernel, numbers = case
     del numbers["dilation"]
     divided = {"count_include_pad": count_include_pad, "divisor_override": divisor_override}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import algorithms
 from fastconv.jit import threads
+from fastconv.kernels import direct
 
 PLANES = [(1, 1), (3, 3), (7, 7), (5, 9), (9, 8), (14, 14), (40, 17), (33, 70), (2, 100), (100, 2)]
 PADDINGS = [0, 1, 2, ((2, 0), (0, 1))]
@@ -70,8 +70,8 @@ def last_share_first(monkeypatch):
             share(t, threads, zero, address)
 
     def forget():
-        algorithms._forward_plan.cache_clear()
-        algorithms._input_grad_phases.cache_clear()
+        direct._forward_plan.cache_clear()
+        direct._input_grad_phases.cache_clear()
 
     monkeypatch.setattr(threads, "SERIAL_PRODUCTS", 0)
     monkeypatch.setattr(threads, "run", run)

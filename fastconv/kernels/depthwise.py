@@ -14,9 +14,9 @@ import numpy as np
 from fastconv import jit
 
 from . import layout, scratch
-from .direct import Grid, Taps, copy_of, offsets_in_copy
 from .oldmem import item_bytes, load, peek, record, store, store_first
-from .simd import fma, lanes, relu, splat
+from .simd import fma, lanes, rectified, splat
+from .taps import Grid, Taps, copy_of, offsets_in_copy
 
 
 class DepthwiseJob(jit.Record):
@@ -58,7 +58,7 @@ DEPTHWISE_JOB = np.dtype(DepthwiseJob)
 def write_outputs(zero, job, to, value, count, end):
     """Write up to a vector of outputs; the rest may fall on the next row, which is written later, up to `end`."""
     if job.relu != 0:
-        value = relu(value)
+        value = rectified(value)
     if count == lanes(zero) or to + lanes(zero) * item_bytes(zero) <= end:
         store(to, value)
     else:
@@ -142,9 +142,24 @@ class Plan:
     scratch_bytes: int
     offsets: np.ndarray
 
+    def run(
+        self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
+    ) -> None:
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`, `copy` unused."""
+        job = self.job.copy()
+        job.source = jit.address_of(x)
+        job.weights = jit.address_of(packed)
+        if bias is not None:
+            job.bias = jit.address_of(bias)
+        job.relu = relu
+        job.out = out
+        with scratch.borrow(self.scratch_bytes) as memory:
+            job.scratch = memory
+            depthwise_kernel(job, x.dtype, self.threads)
+
 
 def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
-    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.direct.plan`."""
+    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.gather.plan`."""
     images, channels, _, _ = x_shape
     planes = images * channels
     outputs = grid.height * grid.width
@@ -163,17 +178,3 @@ def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: 
         grid.stride_y // copy.row_step, 0, each,
     )  # fmt: skip
     return Plan(job, threads, threads * each, offsets)
-
-
-def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
-    """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
-    job = plan.job.copy()
-    job.source = jit.address_of(x)
-    job.weights = jit.address_of(packed)
-    if bias is not None:
-        job.bias = jit.address_of(bias)
-    job.relu = relu
-    job.out = out
-    with scratch.borrow(plan.scratch_bytes) as memory:
-        job.scratch = memory
-        depthwise_kernel(job, x.dtype, plan.threads)

@@ -16,7 +16,8 @@ from fastconv import jit
 
 from .depthwise import write_outputs
 from .oldmem import item_bytes, load, load_between, peek, record, store, store_first
-from .simd import every_second, fma, in_order, interleaved, lanes, splat
+from .shuffles import every_second, in_order, interleaved
+from .simd import fma, lanes, splat
 
 STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
 
@@ -271,6 +272,20 @@ class Plan:
     threads: int
     spread: bool = False  # whether it is the gradient by the input at stride 2
 
+    def run(
+        self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
+    ) -> None:
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`, `copy` unused."""
+        job = self.job.copy()
+        job.x = jit.address_of(x)
+        job.weights = jit.address_of(packed)
+        if bias is not None:
+            job.bias = jit.address_of(bias)
+        job.relu = relu
+        job.out = out
+        kernel = spread_kernel if self.spread else slide_kernel
+        kernel(job, x.dtype, self.threads)
+
 
 def plan(
     x_shape: tuple[int, int, int, int], out_plane: tuple[int, int], corner: tuple[int, int], stride: int,
@@ -301,16 +316,3 @@ def plan(
     threads = jit.threads_for(products=planes * outputs * 9, most=max_threads)
     job = SlideJob(0, planes, height, width, *corner, stride, 0, channels, 0, 0, 0, *out_plane)
     return Plan(job, threads, spread)
-
-
-def convolve(plan: Plan, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int) -> None:
-    """Compute a planned convolution; arguments as those of :func:`fastconv.kernels.direct.gather`."""
-    job = plan.job.copy()
-    job.x = jit.address_of(x)
-    job.weights = jit.address_of(packed)
-    if bias is not None:
-        job.bias = jit.address_of(bias)
-    job.relu = relu
-    job.out = out
-    kernel = spread_kernel if plan.spread else slide_kernel
-    kernel(job, x.dtype, plan.threads)

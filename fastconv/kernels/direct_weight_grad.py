@@ -2,7 +2,7 @@
 
 ``grad[tap, k] = sum over positions of x[tap, position] * grad_output[position, k]``, where a tap is a channel with a
 place in the kernel: A's scalars are read straight from a padded copy of x, a row of positions after the other, and B is
-the transposed output gradient. Sums are made in blocks, as in :mod:`fastconv.kernels.direct`.
+the transposed output gradient. Sums are made in blocks, as in :mod:`fastconv.kernels.gather`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from fastconv import jit
 
 from . import layout, scratch
-from .direct import DEPTH_BLOCK
+from .gather import DEPTH_BLOCK
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .oldmem import item_bytes, record
 from .sizes import ceil_div

@@ -5,115 +5,140 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Elements
 
-from .oldmem import item_bytes, load, load_between, peek, poke, record, store, store_first
-from .simd import as_type, fma, lanes, not_above, relu, root, splat, sum_of, where
+from .pointers import record
+from .simd import (
+    as_type,
+    fma,
+    lanes,
+    load,
+    load_between,
+    not_above,
+    rectified,
+    root,
+    splat,
+    store,
+    store_first,
+    sum_of,
+    where,
+)
+
+_BLOCK = 256  # vectors added up before their total joins a float64 sum
 
 
-class ElementwiseJob(jit.Record):
-    """Addresses of the operands (0 if unused) and the number of elements."""
+class ReluJob(jit.Record):
+    """What the ReLU kernels work on: `gradient` is that by the output `y`, of which there are `size` elements."""
 
-    a: int
-    b: int
-    out: int
+    x: Elements
+    y: Elements
+    gradient: Elements
+    out: Elements
     size: int
-
-
-ELEMENTWISE_JOB = np.dtype(ElementwiseJob)
 
 
 @jit.kernel
 def relu_kernel(t, threads, zero, address):
-    """Write `a` where it is not negative, else 0; NaN stays."""
-    job = record(ELEMENTWISE_JOB, address)
-    item = item_bytes(zero)
-    width = lanes(zero)
+    """Write `x` where it is not negative, else 0; NaN stays."""
+    job = record(ReluJob, zero, address)
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
-    while n + width <= end:
-        store(job.out + n * item, relu(load(zero, job.a + n * item)))
-        n += width
+    while n + lanes(zero) <= end:
+        store(job.out + n, rectified(load(job.x + n)))
+        n += lanes(zero)
     while n < end:
-        value = peek(zero, job.a + n * item)
-        poke(job.out + n * item, zero if value < zero else value)
+        value = job.x[n]
+        job.out[n] = zero if value < zero else value
         n += 1
 
 
 @jit.kernel
 def relu_backward_kernel(t, threads, zero, address):
-    """Write the gradient `a` where the output `b` is positive or NaN, else 0."""
-    job = record(ELEMENTWISE_JOB, address)
-    item = item_bytes(zero)
-    width = lanes(zero)
+    """Write the gradient where the output `y` is positive or NaN, else 0."""
+    job = record(ReluJob, zero, address)
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
     none = splat(zero)
-    while n + width <= end:
-        value = load(zero, job.b + n * item)
-        store(job.out + n * item, where(not_above(value, none), none, load(zero, job.a + n * item)))
-        n += width
+    while n + lanes(zero) <= end:
+        store(job.out + n, where(not_above(load(job.y + n), none), none, load(job.gradient + n)))
+        n += lanes(zero)
     while n < end:
-        blocked = peek(zero, job.b + n * item) <= zero
-        poke(job.out + n * item, zero if blocked else peek(zero, job.a + n * item))
+        job.out[n] = zero if job.y[n] <= zero else job.gradient[n]
         n += 1
 
 
-class BiasGradJob(jit.Record):
-    """What :func:`bias_grad_kernel` works on."""
+def relu(x: np.ndarray, out: np.ndarray) -> None:
+    """Write `x` where it is not negative (NaN is kept), else zero."""
+    job = ReluJob(x=jit.address_of(x), out=jit.address_of(out), size=x.size)
+    relu_kernel(job, x.dtype, jit.threads_for(elements=x.size))
 
-    grad: int
+
+def relu_backward(grad_output: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+    """Write `grad_output` where `y`, the output of ReLU, is positive or NaN, else zero; `out` may be `grad_output`."""
+    job = ReluJob(
+        y=jit.address_of(y), gradient=jit.address_of(grad_output), out=jit.address_of(out), size=y.size
+    )  # fmt: skip
+    relu_backward_kernel(job, y.dtype, jit.threads_for(elements=y.size))
+
+
+class BiasGradJob(jit.Record):
+    """What :func:`bias_grad_kernel` works on: the gradient by the output, and how large it is."""
+
+    gradient: Elements
     images: int
     filters: int
     plane: int
-    out: int
-
-
-BIAS_GRAD_JOB = np.dtype(BiasGradJob)
-_BLOCK = 256  # vectors added up before their total joins a float64 sum
+    out: Elements
 
 
 @jit.kernel
 def bias_grad_kernel(t, threads, zero, address):
     """Sum some filters' planes over all images."""
-    job = record(BIAS_GRAD_JOB, address)
-    item = item_bytes(zero)
+    job = record(BiasGradJob, zero, address)
     width = lanes(zero)
     for k in range(job.filters * t // threads, job.filters * (t + 1) // threads):
         total = 0.0
         for image in range(job.images):
-            plane = job.grad + (image * job.filters + k) * job.plane * item
+            plane = job.gradient + (image * job.filters + k) * job.plane
             n = 0
             while n + 4 * width <= job.plane:
                 stop = min(n + _BLOCK * width, job.plane - 4 * width + 1)
                 # Four sums at a time: an addition waits for the one before it, not for memory.
                 a = b = c = d = splat(zero)
                 while n < stop:
-                    here = plane + n * item
-                    a = a + load(zero, here)
-                    b = b + load(zero, here + width * item)
-                    c = c + load(zero, here + 2 * width * item)
-                    d = d + load(zero, here + 3 * width * item)
+                    here = plane + n
+                    a = a + load(here)
+                    b = b + load(here + width)
+                    c = c + load(here + 2 * width)
+                    d = d + load(here + 3 * width)
                     n += 4 * width
                 total += sum_of((a + b) + (c + d))
             while n < job.plane:
-                total += peek(zero, plane + n * item)
+                total += plane[n]
                 n += 1
-        poke(job.out + k * item, as_type(zero, total))
+        job.out[k] = as_type(zero, total)
+
+
+def bias_grad(grad_output: np.ndarray, out: np.ndarray) -> None:
+    """Write the sums of `grad_output`, (N, K, P, Q), over images and pixels to `out`, (K,)."""
+    images, filters, height, width = grad_output.shape
+    job = BiasGradJob(
+        gradient=jit.address_of(grad_output), images=images, filters=filters, plane=height * width,
+        out=jit.address_of(out),
+    )  # fmt: skip
+    bias_grad_kernel(job, out.dtype, jit.threads_for(elements=grad_output.size))
 
 
 class AdamJob(jit.Record):
-    """What :func:`adam_kernel` works on: addresses, and the number of elements."""
+    """What :func:`adam_kernel` works on: four arrays of `size` elements, and the factors of a step."""
 
-    parameter: int
-    gradient: int
-    m: int
-    v: int
-    # of the elements' type: beta1, 1 - beta1, beta2, 1 - beta2, the factor of the root of v, eps, the factor of m
-    factors: int
+    parameter: Elements
+    gradient: Elements
+    m: Elements
+    v: Elements
+    # beta1, 1 - beta1, beta2, 1 - beta2, the factor of the root of v, eps, the factor of m
+    factors: Elements
     size: int
-
-
-ADAM_JOB = np.dtype(AdamJob)
 
 
 @jit.unfold
@@ -128,29 +153,40 @@ def _moved(gradient, parameter, m, v, factors):
 @jit.kernel
 def adam_kernel(t, threads, zero, address):
     """Update some elements of the parameter and of both moments (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
-    job = record(ADAM_JOB, address)
-    item = item_bytes(zero)
-    width = lanes(zero)
-    beta1, rest1 = splat(peek(zero, job.factors)), splat(peek(zero, job.factors + item))
-    beta2, rest2 = splat(peek(zero, job.factors + 2 * item)), splat(peek(zero, job.factors + 3 * item))
-    of_root, eps = splat(peek(zero, job.factors + 4 * item)), splat(peek(zero, job.factors + 5 * item))
-    factors = (beta1, rest1, beta2, rest2, of_root, eps, splat(peek(zero, job.factors + 6 * item)))
+    job = record(AdamJob, zero, address)
+    beta1, rest1 = splat(job.factors[0]), splat(job.factors[1])
+    beta2, rest2 = splat(job.factors[2]), splat(job.factors[3])
+    of_root, eps, of_m = splat(job.factors[4]), splat(job.factors[5]), splat(job.factors[6])
+    factors = (beta1, rest1, beta2, rest2, of_root, eps, of_m)
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
-    while n + width <= end:
-        here = n * item
-        gradient, parameter = load(zero, job.gradient + here), load(zero, job.parameter + here)
-        parameter, m, v = _moved(gradient, parameter, load(zero, job.m + here), load(zero, job.v + here), factors)
-        store(job.parameter + here, parameter)
-        store(job.m + here, m)
-        store(job.v + here, v)
-        n += width
+    while n + lanes(zero) <= end:
+        gradient, parameter = load(job.gradient + n), load(job.parameter + n)
+        parameter, m, v = _moved(gradient, parameter, load(job.m + n), load(job.v + n), factors)
+        store(job.parameter + n, parameter)
+        store(job.m + n, m)
+        store(job.v + n, v)
+        n += lanes(zero)
     if n < end:  # in vectors too, so that rounding does not depend on where shares end
-        here, count = n * item, end - n
-        gradient = load_between(zero, job.gradient + here, 0, count)
-        parameter = load_between(zero, job.parameter + here, 0, count)
-        m, v = load_between(zero, job.m + here, 0, count), load_between(zero, job.v + here, 0, count)
+        count = end - n
+        gradient, parameter = load_between(job.gradient + n, 0, count), load_between(job.parameter + n, 0, count)
+        m, v = load_between(job.m + n, 0, count), load_between(job.v + n, 0, count)
         parameter, m, v = _moved(gradient, parameter, m, v, factors)
-        store_first(job.parameter + here, parameter, count)
-        store_first(job.m + here, m, count)
-        store_first(job.v + here, v, count)
+        store_first(job.parameter + n, parameter, count)
+        store_first(job.m + n, m, count)
+        store_first(job.v + n, v, count)
+
+
+def adam_step(
+    parameter: np.ndarray, gradient: np.ndarray, m: np.ndarray, v: np.ndarray, factors: tuple[float, ...]
+) -> None:
+    """Change a parameter and its moments in place; arrays of one dtype and size.
+
+    `factors` are beta1, 1 - beta1, beta2, 1 - beta2, the factor of the root of `v`, eps, and the factor of `m`.
+    """
+    numbers = np.array(factors, parameter.dtype)
+    job = AdamJob(
+        parameter=jit.address_of(parameter), gradient=jit.address_of(gradient), m=jit.address_of(m),
+        v=jit.address_of(v), factors=jit.address_of(numbers), size=parameter.size,
+    )  # fmt: skip
+    adam_kernel(job, parameter.dtype, jit.threads_for(elements=4 * parameter.size))  # four arrays are read

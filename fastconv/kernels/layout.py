@@ -7,7 +7,8 @@ import numpy as np
 from fastconv import jit
 
 from .oldmem import item_bytes, load, load_between, peek, poke, record, store, transpose_block
-from .simd import evens, interleaved, lanes, splat
+from .shuffles import evens, interleaved
+from .simd import lanes, splat
 
 
 class PadJob(jit.Record):

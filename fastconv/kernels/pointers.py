@@ -141,13 +141,13 @@ def records_at(typingctx: Any, kind: Any, zero: Any, pointer: Any) -> Any:
 
 
 @intrinsic
-def nowhere(typingctx: Any, zero: Any) -> Any:
-    """Return a pointer to elements that points nowhere."""
+def nowhere(typingctx: Any, pointer: Any) -> Any:
+    """Return a pointer of the type of another that points nowhere."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return ir.IntType(8 * _WORD)(0)
 
-    return Pointer(zero)(zero), codegen
+    return _checked(pointer)(pointer), codegen
 
 
 def _same_address(argument: int) -> Any:

@@ -20,83 +20,78 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastconv import jit
+from fastconv.geometry import PoolGeometry
+from fastconv.jit.records import Elements, Words
 
-from .flags import challenge
 from .ir import load_ir, shuffle_ir, splat_ir, store_ir, vector_ir
-from .oldmem import item_bytes, load, peek, poke, record, store
-from .simd import (
-    Vector,
-    as_type,
-    dealt,
-    dealt_order,
-    either,
-    equal,
-    every_second,
-    everywhere,
-    in_order,
-    interleaved,
-    interleaved_dealt,
-    lanes,
-    splat,
-    where,
-)
+from .pointers import nowhere, record
+from .shuffles import dealt, dealt_order, every_second, in_order, interleaved, interleaved_dealt
+from .simd import Vector, as_type, challenge, either, equal, everywhere, lanes, load, splat, store, where
+
+
+class Window(jit.Record):
+    """A pooling's windows: how many places, how far apart windows and places are, and how far outside the first is."""
+
+    rows: int
+    columns: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    top: int
+    left: int
 
 
 class PoolJob(jit.Record):
-    """What the pooling kernels work on: addresses in bytes, everything else in elements."""
+    """What poolings and the gradient of means work on: a window for each place of the `small` planes.
 
-    x: int
+    Forward, `large` is the input and `small` the output; backward, they are the gradients by these.
+    """
+
+    window: Window
     planes: int
+    large: Elements
     height: int
     width: int
-    r: int
-    s: int
-    stride_y: int
-    stride_x: int
-    top: int
-    left: int
-    dilation_y: int
-    dilation_x: int
     # extent of the padded plane: means count places up to here
     bottom_end: int
     right_end: int
-    out: int
-    out_height: int
-    out_width: int
-    # int64 per output, or 0
-    indices: int
+    small: Elements
+    small_height: int
+    small_width: int
+    # of each maximum, or nowhere
+    indices: Words
     # what a sum is divided by: this number, or COUNT_PADDING the places in the padded plane, COUNT_PICTURE those in the
     # picture
     divisor: int
-    # output columns from `inside` to `inside_end` - 1 may be computed by vectors
+    # columns of the small planes from `inside` to `inside_end` - 1 may be computed by vectors
     inside: int
     inside_end: int
 
 
 class ScatterJob(jit.Record):
-    """What the gradient of max pooling works on: addresses in bytes, everything else in elements."""
+    """What the gradient of max pooling works on: as :class:`PoolJob`, but only the indices tell of the windows."""
 
     planes: int
+    large: Elements
     height: int
     width: int
-    out_height: int
-    out_width: int
-    # gradients by the outputs, and int64 places in the plane that they belong to
-    grad_output: int
-    indices: int
-    grad_input: int
-    # where to write 1 if an index lies outside its plane
-    fault: int
+    small: Elements
+    small_height: int
+    small_width: int
+    # places in the large plane
+    indices: Words
+    # set to 1 if an index lies outside its plane
+    fault: Words
 
 
-POOL_JOB, SCATTER_JOB = np.dtype(PoolJob), np.dtype(ScatterJob)
 COUNT_PADDING, COUNT_PICTURE = 0, -(1 << 31)  # no divisor that `fastconv.checks` lets pass
 _AHEAD = 512  # places that are set to zero before something is added to the first of them
 EXACT_OFFSETS = 1 << 24  # integers below this are exact in float32
 
 
 @intrinsic
-def _store_indices(typingctx: Any, address: Any, first: Any, step: Any, offsets: Any) -> Any:
+def _store_indices(typingctx: Any, indices: Any, first: Any, step: Any, offsets: Any) -> Any:
     """Store first + lane * step + offset of each lane as int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -109,27 +104,26 @@ def _store_indices(typingctx: Any, address: Any, first: Any, step: Any, offsets:
         store_ir(builder, builder.add(places, offset), address)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp, offsets), codegen
+    return types.void(indices, types.intp, types.intp, offsets), codegen
 
 
 # --- maxima ---------------------------------------------------------------------------------------------------------
 
 
 @jit.unfold
-def _column(zero, address, stride):
-    """Load an element of each of a vector of windows: every one from `address` on, or every second, out of order."""
+def _column(zero, first, stride):
+    """Load an element of each of a vector of windows: every one from `first` on, or every second, out of order."""
     if stride == 1:
-        return load(zero, address)
-    return every_second(load(zero, address), load(zero, address + (lanes(zero) - 1) * item_bytes(zero)))
+        return load(first)
+    return every_second(load(first), load(first + (lanes(zero) - 1)))
 
 
 @jit.unfold
 def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
     """Compute an output row's columns inside the picture, by windows of `rows` rows from `y` on, also inside."""
-    item = item_bytes(zero)
-    pitch = job.dilation_y * job.width
+    pitch = job.window.dilation_y * job.width
     down, across = splat(as_type(zero, pitch)), splat(as_type(zero, gap))
-    origin = y * job.width - job.left
+    origin = y * job.width - job.window.left
     x = job.inside
     while x < job.inside_end:
         x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
@@ -138,7 +132,7 @@ def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
         for i in range(rows):
             place = leftmost
             for j in range(columns):
-                value = _column(zero, plane + (first + i * pitch + j * gap) * item, stride)
+                value = _column(zero, plane + (first + i * pitch + j * gap), stride)
                 if i + j == 0:
                     best = value
                 else:
@@ -147,21 +141,23 @@ def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
             leftmost = leftmost + down
         if stride == 2:
             best, offset = in_order(best), in_order(offset)
-        store(out + x * item, best)
-        if indices != 0:
-            _store_indices(indices + x * 8, first, stride, offset)
+        store(out + x, best)
+        if indices:
+            _store_indices(indices + x, first, stride, offset)
         x += lanes(zero)
 
 
 @jit.unfold
 def _max_inside(zero, job, plane, y, rows, out, indices):
-    """Compute an output row's columns inside the picture; `indices` is 0 if they are not asked for."""
-    if rows == job.s == job.stride_x == 2:
-        _max_vectors(zero, job, plane, y, out, indices, 2, 2, 2, job.dilation_x)
-    elif rows == job.s == 3 and job.stride_x == 2:
-        _max_vectors(zero, job, plane, y, out, indices, 3, 3, 2, job.dilation_x)
+    """Compute an output row's columns inside the picture; `indices` points nowhere if they are not asked for."""
+    if rows == job.window.columns == job.window.stride_x == 2:
+        _max_vectors(zero, job, plane, y, out, indices, 2, 2, 2, job.window.dilation_x)
+    elif rows == job.window.columns == 3 and job.window.stride_x == 2:
+        _max_vectors(zero, job, plane, y, out, indices, 3, 3, 2, job.window.dilation_x)
     else:
-        _max_vectors(zero, job, plane, y, out, indices, rows, job.s, job.stride_x, job.dilation_x)
+        _max_vectors(
+            zero, job, plane, y, out, indices, rows, job.window.columns, job.window.stride_x, job.window.dilation_x
+        )
 
 
 @intrinsic
@@ -175,20 +171,19 @@ def _minus_infinity(typingctx: Any, zero: Any) -> Any:
 @jit.inline
 def _max_of_window(zero, job, plane, y, x):
     """Return the maximum of the window that begins at (y, x), which may be outside, and its index or -1."""
-    item = item_bytes(zero)
-    row, row_end = _places_inside(y, job.r, job.dilation_y, job.height)
-    first, end = _places_inside(x, job.s, job.dilation_x, job.width)
+    row, row_end = _places_inside(y, job.window.rows, job.window.dilation_y, job.height)
+    first, end = _places_inside(x, job.window.columns, job.window.dilation_x, job.width)
     best = _minus_infinity(zero)
     index = -1
     if row < row_end and first < end:
         index = row * job.width + first
         while row < row_end:
-            for place in range(row * job.width + first, row * job.width + end, job.dilation_x):
-                value = peek(zero, plane + place * item)
+            for place in range(row * job.width + first, row * job.width + end, job.window.dilation_x):
+                value = plane[place]
                 if (value > best) | (value != value):
                     best = value
                     index = place
-            row += job.dilation_y
+            row += job.window.dilation_y
     return best, index
 
 
@@ -202,41 +197,39 @@ def _places_inside(start, count, gap, size):
 @jit.unfold
 def _max_windows(zero, job, plane, y, begin_x, end_x, out, indices):
     """Compute some columns of an output row one by one."""
-    item = item_bytes(zero)
     for x in range(begin_x, end_x):
-        value, index = _max_of_window(zero, job, plane, y, x * job.stride_x - job.left)
-        poke(out + x * item, value)
-        if indices != 0:
-            poke(indices + x * 8, index)
+        value, index = _max_of_window(zero, job, plane, y, x * job.window.stride_x - job.window.left)
+        out[x] = value
+        if indices:
+            indices[x] = index
 
 
 @jit.kernel
 def max_pool_kernel(t, threads, zero, address):
     """Compute the maxima of some output rows."""
-    job = record(POOL_JOB, address)
-    item = item_bytes(zero)
-    rows_in_all = job.planes * job.out_height
+    job = record(PoolJob, zero, address)
+    rows_in_all = job.planes * job.small_height
     for unit in range(rows_in_all * t // threads, rows_in_all * (t + 1) // threads):
-        number = unit // job.out_height
-        y = (unit - number * job.out_height) * job.stride_y - job.top
-        plane = job.x + number * job.height * job.width * item
-        out = job.out + unit * job.out_width * item
-        indices = job.indices + unit * job.out_width * 8 if job.indices != 0 else 0
-        row, row_end = _places_inside(y, job.r, job.dilation_y, job.height)
-        rows = (row_end - row + job.dilation_y - 1) // job.dilation_y
+        number = unit // job.small_height
+        y = (unit - number * job.small_height) * job.window.stride_y - job.window.top
+        plane = job.large + number * job.height * job.width
+        out = job.small + unit * job.small_width
+        indices = job.indices + unit * job.small_width if job.indices else job.indices
+        row, row_end = _places_inside(y, job.window.rows, job.window.dilation_y, job.height)
+        rows = (row_end - row + job.window.dilation_y - 1) // job.window.dilation_y
         if rows < 1 or job.inside_end - job.inside < lanes(zero):
-            _max_windows(zero, job, plane, y, 0, job.out_width, out, indices)
+            _max_windows(zero, job, plane, y, 0, job.small_width, out, indices)
             continue
         _max_windows(zero, job, plane, y, 0, job.inside, out, indices)
-        if indices == 0:
-            _max_inside(zero, job, plane, row, rows, out, 0)
+        if not indices:
+            _max_inside(zero, job, plane, row, rows, out, nowhere(indices))
         else:
             _max_inside(zero, job, plane, row, rows, out, indices)
-        _max_windows(zero, job, plane, y, job.inside_end, job.out_width, out, indices)
+        _max_windows(zero, job, plane, y, job.inside_end, job.small_width, out, indices)
 
 
 @intrinsic
-def _load_offsets(typingctx: Any, zero: Any, address: Any, first: Any, step: Any) -> Any:
+def _load_offsets(typingctx: Any, zero: Any, indices: Any, first: Any, step: Any) -> Any:
     """Undo :func:`_store_indices`: return index - first - lane * step as floats, dealt; -1 for all beyond 32 bits."""
     vector = Vector(zero)
 
@@ -253,7 +246,7 @@ def _load_offsets(typingctx: Any, zero: Any, address: Any, first: Any, step: Any
         offsets = builder.select(fits, builder.sub(low, places), ir.Constant(narrow, [-1] * vector.lanes))
         return builder.sitofp(offsets, vector_ir(zero))
 
-    return vector(zero, types.intp, types.intp, types.intp), codegen
+    return vector(zero, indices, types.intp, types.intp), codegen
 
 
 @jit.unfold
@@ -270,61 +263,59 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
     Such indices come from windows of 2x2 at stride 2. Each place is then written once, in passing, where filling
     with zeros and adding would write most twice and read many.
     """
-    item = item_bytes(zero)
     width = lanes(zero)
     right, below = splat(as_type(zero, 1)), splat(as_type(zero, job.width))
     found = right  # 1 while all of a lane were found in their tiles
-    for y in range(job.out_height):
+    for y in range(job.small_height):
         first = 2 * y * job.width
-        row = plane + first * item
+        row = plane + first
         x = 0
-        while x < job.out_width:
-            x = min(x, job.out_width - width)  # the last vector may repeat columns of the one before
-            grad = dealt(load(zero, grads + (y * job.out_width + x) * item))
-            offsets = _load_offsets(zero, indices + (y * job.out_width + x) * 8, first + 2 * x, 2)
+        while x < job.small_width:
+            x = min(x, job.small_width - width)  # the last vector may repeat columns of the one before
+            grad = dealt(load(grads + (y * job.small_width + x)))
+            offsets = _load_offsets(zero, indices + (y * job.small_width + x), first + 2 * x, 2)
             a, at_a = _where_at(zero, offsets, splat(zero), grad)
             b, at_b = _where_at(zero, offsets, right, grad)
             c, at_c = _where_at(zero, offsets, below, grad)
             d, at_d = _where_at(zero, offsets, below + right, grad)
             found = where(either(either(at_a, at_b), either(at_c, at_d)), found, splat(zero))
-            _store_dealt_pair(zero, row + 2 * x * item, a, b)
-            _store_dealt_pair(zero, row + (2 * x + job.width) * item, c, d)
+            _store_dealt_pair(zero, row + 2 * x, a, b)
+            _store_dealt_pair(zero, row + (2 * x + job.width), c, d)
             x += width
         if not everywhere(equal(found, right)):
             return False
-        if 2 * job.out_width < job.width:
-            poke(row + (job.width - 1) * item, zero)
-            poke(row + (2 * job.width - 1) * item, zero)
-    _fill(zero, plane + 2 * job.out_height * job.width * item, (job.height - 2 * job.out_height) * job.width)
+        if 2 * job.small_width < job.width:
+            row[job.width - 1] = zero
+            row[2 * job.width - 1] = zero
+    _fill(zero, plane + 2 * job.small_height * job.width, (job.height - 2 * job.small_height) * job.width)
     return True
 
 
 @jit.unfold
-def _store_pair(zero, address, even, odd):
+def _store_pair(zero, to, even, odd):
     """Store two vectors, their elements in turn."""
     low, high = interleaved(even, odd)
-    store(address, low)
-    store(address + lanes(zero) * item_bytes(zero), high)
+    store(to, low)
+    store(to + lanes(zero), high)
 
 
 @jit.unfold
-def _store_dealt_pair(zero, address, even, odd):
+def _store_dealt_pair(zero, to, even, odd):
     """Store two vectors, their elements in turn, which are dealt."""
     low, high = interleaved_dealt(even, odd)
-    store(address, low)
-    store(address + lanes(zero) * item_bytes(zero), high)
+    store(to, low)
+    store(to + lanes(zero), high)
 
 
 @jit.inline
-def _fill(zero, address, count):
+def _fill(zero, to, count):
     """Write zeros."""
-    item = item_bytes(zero)
     n = 0
     while n + lanes(zero) <= count:
-        store(address + n * item, splat(zero))
+        store(to + n, splat(zero))
         n += lanes(zero)
     while n < count:
-        poke(address + n * item, zero)
+        to[n] = zero
         n += 1
 
 
@@ -334,40 +325,37 @@ def _add_to_places(zero, job, plane, grads, indices):
 
     Zeros are written just ahead of what is added to them, so that they are still in the nearest cache.
     """
-    item = item_bytes(zero)
     size = job.height * job.width
     filled = 0
-    for n in range(job.out_height * job.out_width):
-        index = peek(0, indices + n * 8)
+    for n in range(job.small_height * job.small_width):
+        index = indices[n]
         if np.uint64(index) >= np.uint64(filled):  # read as unsigned, a negative one is huge
             if np.uint64(index) >= np.uint64(size):
                 return False
             ahead = min(index + _AHEAD, size)
-            _fill(zero, plane + filled * item, ahead - filled)
+            _fill(zero, plane + filled, ahead - filled)
             filled = ahead
-        place = plane + index * item
-        poke(place, peek(zero, place) + peek(zero, grads + n * item))
-    _fill(zero, plane + filled * item, size - filled)
+        plane[index] += grads[n]
+    _fill(zero, plane + filled, size - filled)
     return True
 
 
 @jit.kernel
 def max_pool_backward_kernel(t, threads, zero, address):
     """Add the gradients of some planes' outputs to the places they came from."""
-    job = record(SCATTER_JOB, address)
-    item = item_bytes(zero)
+    job = record(ScatterJob, zero, address)
     size = job.height * job.width
-    outputs = job.out_height * job.out_width
-    halves = job.out_height == job.height // 2 and job.out_width == job.width // 2
+    outputs = job.small_height * job.small_width
+    halves = job.small_height == job.height // 2 and job.small_width == job.width // 2
     # Windows of another size may give outputs of the same: the first index outside its tile tells.
-    in_tiles = halves and job.out_width >= lanes(zero) and size < EXACT_OFFSETS
+    in_tiles = halves and job.small_width >= lanes(zero) and size < EXACT_OFFSETS
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        plane = job.grad_input + number * size * item
-        grads = job.grad_output + number * outputs * item
-        indices = job.indices + number * outputs * 8
+        plane = job.large + number * size
+        grads = job.small + number * outputs
+        indices = job.indices + number * outputs
         in_tiles = in_tiles and _spread_over_tiles(zero, job, plane, grads, indices)
         if not in_tiles and not _add_to_places(zero, job, plane, grads, indices):
-            poke(job.fault, 1)
+            job.fault[0] = 1
             return
 
 
@@ -378,12 +366,12 @@ def max_pool_backward_kernel(t, threads, zero, address):
 def _divisor(zero, job, y, x):
     """Return what the sum of the window that begins at (y, x) is divided by."""
     if job.divisor == COUNT_PADDING:
-        high = min(y + job.r, job.bottom_end) - y
-        wide = min(x + job.s, job.right_end) - x
+        high = min(y + job.window.rows, job.bottom_end) - y
+        wide = min(x + job.window.columns, job.right_end) - x
         return as_type(zero, high * wide)
     if job.divisor == COUNT_PICTURE:
-        high = min(y + job.r, job.height) - max(y, 0)
-        wide = min(x + job.s, job.width) - max(x, 0)
+        high = min(y + job.window.rows, job.height) - max(y, 0)
+        wide = min(x + job.window.columns, job.width) - max(x, 0)
         return as_type(zero, high * wide)
     return as_type(zero, job.divisor)
 
@@ -391,65 +379,62 @@ def _divisor(zero, job, y, x):
 @jit.unfold
 def _mean_vectors(zero, job, plane, y, scale, out, rows, columns, stride):
     """Compute an output row's columns inside the picture, by windows of `rows` rows from `y` on, also inside."""
-    item = item_bytes(zero)
-    origin = y * job.width - job.left
+    origin = y * job.width - job.window.left
     x = job.inside
     while x < job.inside_end:
         x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
         total = splat(zero)
         for i in range(rows):
             for j in range(columns):
-                total = total + _column(zero, plane + (origin + x * stride + i * job.width + j) * item, stride)
+                total = total + _column(zero, plane + (origin + x * stride + i * job.width + j), stride)
         if stride == 2:
             total = in_order(total)
-        store(out + x * item, total * scale)
+        store(out + x, total * scale)
         x += lanes(zero)
 
 
 @jit.unfold
 def _mean_windows(zero, job, plane, y, begin_x, end_x, out):
     """Compute some columns of an output row one by one."""
-    item = item_bytes(zero)
     for x in range(begin_x, end_x):
-        column = x * job.stride_x - job.left
+        column = x * job.window.stride_x - job.window.left
         total = zero
-        for i in range(max(y, 0), min(y + job.r, job.height)):
-            for j in range(max(column, 0), min(column + job.s, job.width)):
-                total += peek(zero, plane + (i * job.width + j) * item)
-        poke(out + x * item, total / _divisor(zero, job, y, column))
+        for i in range(max(y, 0), min(y + job.window.rows, job.height)):
+            for j in range(max(column, 0), min(column + job.window.columns, job.width)):
+                total += plane[i * job.width + j]
+        out[x] = total / _divisor(zero, job, y, column)
 
 
 @jit.kernel
 def avg_pool_kernel(t, threads, zero, address):
     """Compute the means of some output rows."""
-    job = record(POOL_JOB, address)
-    item = item_bytes(zero)
-    rows_in_all = job.planes * job.out_height
+    job = record(PoolJob, zero, address)
+    rows_in_all = job.planes * job.small_height
     for unit in range(rows_in_all * t // threads, rows_in_all * (t + 1) // threads):
-        number = unit // job.out_height
-        y = (unit - number * job.out_height) * job.stride_y - job.top
-        plane = job.x + number * job.height * job.width * item
-        out = job.out + unit * job.out_width * item
+        number = unit // job.small_height
+        y = (unit - number * job.small_height) * job.window.stride_y - job.window.top
+        plane = job.large + number * job.height * job.width
+        out = job.small + unit * job.small_width
         if job.inside_end - job.inside < lanes(zero):
-            _mean_windows(zero, job, plane, y, 0, job.out_width, out)
+            _mean_windows(zero, job, plane, y, 0, job.small_width, out)
             continue
         _mean_windows(zero, job, plane, y, 0, job.inside, out)
         row = max(y, 0)
-        rows = min(y + job.r, job.height) - row
+        rows = min(y + job.window.rows, job.height) - row
         scale = _scale(zero, job, y)
-        if rows == job.s == job.stride_x == 2:
+        if rows == job.window.columns == job.window.stride_x == 2:
             _mean_vectors(zero, job, plane, row, scale, out, 2, 2, 2)
-        elif rows == job.s == 3 and job.stride_x == 2:
+        elif rows == job.window.columns == 3 and job.window.stride_x == 2:
             _mean_vectors(zero, job, plane, row, scale, out, 3, 3, 2)
         else:
-            _mean_vectors(zero, job, plane, row, scale, out, rows, job.s, job.stride_x)
-        _mean_windows(zero, job, plane, y, job.inside_end, job.out_width, out)
+            _mean_vectors(zero, job, plane, row, scale, out, rows, job.window.columns, job.window.stride_x)
+        _mean_windows(zero, job, plane, y, job.inside_end, job.small_width, out)
 
 
 @jit.inline
 def _scale(zero, job, y):
     """Return the factor of sums of windows that begin in row `y` and lie between the picture's sides."""
-    return splat(as_type(zero, 1) / _divisor(zero, job, y, job.inside * job.stride_x - job.left))
+    return splat(as_type(zero, 1) / _divisor(zero, job, y, job.inside * job.window.stride_x - job.window.left))
 
 
 @jit.inline
@@ -462,19 +447,17 @@ def _windows_over(place, size, stride, count):
 @jit.unfold
 def _gather_vectors(zero, job, grads, scale, row, windows, columns, stride):
     """Write a row of the input's gradient between the picture's sides, from `windows` rows of outputs over it."""
-    item = item_bytes(zero)
-    pitch = job.out_width * item
     x = job.inside + (columns - 1) // stride
     while x < job.inside_end:
         x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
         even = odd = splat(zero)
         for i in range(windows):
-            grad = grads + i * pitch + x * item
+            grad = grads + i * job.small_width + x
             for j in range(0, columns, stride):
-                even = even + load(zero, grad - j // stride * item)
+                even = even + load(grad - j // stride)
             for j in range(1, columns, stride):
-                odd = odd + load(zero, grad - j // stride * item)
-        place = row + (x * stride - job.left) * item
+                odd = odd + load(grad - j // stride)
+        place = row + (x * stride - job.window.left)
         if stride == 2:
             _store_pair(zero, place, even * scale, odd * scale)
         else:
@@ -485,85 +468,153 @@ def _gather_vectors(zero, job, grads, scale, row, windows, columns, stride):
 @jit.inline
 def _gather_places(zero, job, grads, above, below, begin, end, row):
     """Write some places of a row of the input's gradient one by one, from rows `above` to `below` - 1 of outputs."""
-    item = item_bytes(zero)
     for x in range(begin, end):
-        left, right = _windows_over(x + job.left, job.s, job.stride_x, job.out_width)
+        left, right = _windows_over(x + job.window.left, job.window.columns, job.window.stride_x, job.small_width)
         total = zero
         for i in range(above, below):
             for j in range(left, right):
-                grad = peek(zero, grads + (i * job.out_width + j) * item)
-                total += grad / _divisor(zero, job, i * job.stride_y - job.top, j * job.stride_x - job.left)
-        poke(row + x * item, total)
+                grad = grads[i * job.small_width + j]
+                total += grad / _divisor(
+                    zero, job, i * job.window.stride_y - job.window.top, j * job.window.stride_x - job.window.left
+                )
+        row[x] = total
 
 
 @jit.inline
 def _divided_alike(zero, job, above, below):
     """Return whether there are windows in these rows of outputs, and all have one divisor."""
-    column = job.inside * job.stride_x - job.left
-    divisor = _divisor(zero, job, above * job.stride_y - job.top, column)
+    column = job.inside * job.window.stride_x - job.window.left
+    divisor = _divisor(zero, job, above * job.window.stride_y - job.window.top, column)
     alike = above < below
     for i in range(above + 1, below):
-        alike = alike and _divisor(zero, job, i * job.stride_y - job.top, column) == divisor
+        alike = alike and _divisor(zero, job, i * job.window.stride_y - job.window.top, column) == divisor
     return alike
 
 
 @jit.inline
 def _gather(zero, job, grads, y, row):
     """Write row `y` of the input's gradient, each place once."""
-    item = item_bytes(zero)
-    above, below = _windows_over(y + job.top, job.r, job.stride_y, job.out_height)
+    above, below = _windows_over(y + job.window.top, job.window.rows, job.window.stride_y, job.small_height)
     if not _divided_alike(zero, job, above, below):
         _gather_places(zero, job, grads, above, below, 0, job.width, row)
         return
-    begin = (job.inside + (job.s - 1) // job.stride_x) * job.stride_x - job.left
-    end = job.inside_end * job.stride_x - job.left
+    begin = (job.inside + (job.window.columns - 1) // job.window.stride_x) * job.window.stride_x - job.window.left
+    end = job.inside_end * job.window.stride_x - job.window.left
     windows = below - above
-    first = grads + above * job.out_width * item
-    scale = _scale(zero, job, above * job.stride_y - job.top)
+    first = grads + above * job.small_width
+    scale = _scale(zero, job, above * job.window.stride_y - job.window.top)
     _gather_places(zero, job, grads, above, below, 0, begin, row)
-    if windows == 1 and job.s == 2 and job.stride_x == 2:
+    if windows == 1 and job.window.columns == 2 and job.window.stride_x == 2:
         _gather_vectors(zero, job, first, scale, row, 1, 2, 2)
-    elif windows == 1 and job.s == 3 and job.stride_x == 2:
+    elif windows == 1 and job.window.columns == 3 and job.window.stride_x == 2:
         _gather_vectors(zero, job, first, scale, row, 1, 3, 2)
-    elif windows == 2 and job.s == 3 and job.stride_x == 2:
+    elif windows == 2 and job.window.columns == 3 and job.window.stride_x == 2:
         _gather_vectors(zero, job, first, scale, row, 2, 3, 2)
-    elif job.stride_x == 2:
-        _gather_vectors(zero, job, first, scale, row, windows, job.s, 2)
+    elif job.window.stride_x == 2:
+        _gather_vectors(zero, job, first, scale, row, windows, job.window.columns, 2)
     else:
-        _gather_vectors(zero, job, first, scale, row, windows, job.s, 1)
+        _gather_vectors(zero, job, first, scale, row, windows, job.window.columns, 1)
     _gather_places(zero, job, grads, above, below, end, job.width, row)
 
 
 @jit.inline
 def _scatter(zero, job, grads, plane):
     """Add a plane's gradients, each divided, to all places of its window."""
-    item = item_bytes(zero)
     _fill(zero, plane, job.height * job.width)
-    for row in range(job.out_height):
-        y = row * job.stride_y - job.top
-        for column in range(job.out_width):
-            x = column * job.stride_x - job.left
-            grad = peek(zero, grads + (row * job.out_width + column) * item) / _divisor(zero, job, y, x)
-            for i in range(max(y, 0), min(y + job.r, job.height)):
-                for j in range(max(x, 0), min(x + job.s, job.width)):
-                    place = plane + (i * job.width + j) * item
-                    poke(place, peek(zero, place) + grad)
+    for row in range(job.small_height):
+        y = row * job.window.stride_y - job.window.top
+        for column in range(job.small_width):
+            x = column * job.window.stride_x - job.window.left
+            grad = grads[row * job.small_width + column] / _divisor(zero, job, y, x)
+            for i in range(max(y, 0), min(y + job.window.rows, job.height)):
+                for j in range(max(x, 0), min(x + job.window.columns, job.width)):
+                    plane[i * job.width + j] += grad
 
 
 @jit.kernel
 def avg_pool_backward_kernel(t, threads, zero, address):
-    """Spread the gradients of outputs (`out`) over their windows (`x`)."""
-    job = record(POOL_JOB, address)
-    item = item_bytes(zero)
-    outputs = job.out_height * job.out_width * item
-    pitch = job.width * item
+    """Spread the gradients of outputs over their windows."""
+    job = record(PoolJob, zero, address)
+    outputs = job.small_height * job.small_width
     # Windows, by their column, before which all that share a place with them lie between the picture's sides too.
-    whole = job.inside_end - job.inside - (job.s - 1) // job.stride_x
-    if job.s >= job.stride_x and whole >= lanes(zero):
+    whole = job.inside_end - job.inside - (job.window.columns - 1) // job.window.stride_x
+    if job.window.columns >= job.window.stride_x and whole >= lanes(zero):
         rows = job.planes * job.height
         for unit in range(rows * t // threads, rows * (t + 1) // threads):
             number = unit // job.height
-            _gather(zero, job, job.out + number * outputs, unit - number * job.height, job.x + unit * pitch)
+            _gather(zero, job, job.small + number * outputs, unit - number * job.height, job.large + unit * job.width)
     else:
         for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-            _scatter(zero, job, job.out + number * outputs, job.x + number * job.height * pitch)
+            _scatter(zero, job, job.small + number * outputs, job.large + number * job.height * job.width)
+
+
+# --- arrays ---------------------------------------------------------------------------------------------------------
+
+
+def max_pool(x: np.ndarray, geometry: PoolGeometry, out: np.ndarray, indices: np.ndarray | None) -> None:
+    """Write maxima and, unless None, their int64 indices in the plane."""
+    job = _pool_job(x, geometry, out)
+    if indices is not None:
+        job.indices = jit.address_of(indices)
+    max_pool_kernel(job, x.dtype, jit.threads_for(elements=x.size))
+
+
+def max_pool_backward(grad_output: np.ndarray, indices: np.ndarray, out: np.ndarray) -> bool:
+    """Write the gradient by the input; return whether every index lies within its plane, or else stop there."""
+    images, channels, height, width = out.shape
+    fault = np.zeros(1, np.intp)
+    job = ScatterJob(
+        planes=images * channels,
+        large=jit.address_of(out), height=height, width=width,
+        small=jit.address_of(grad_output), small_height=grad_output.shape[2], small_width=grad_output.shape[3],
+        indices=jit.address_of(indices), fault=jit.address_of(fault),
+    )  # fmt: skip
+    max_pool_backward_kernel(job, out.dtype, jit.threads_for(elements=out.size))
+    return not fault[0]
+
+
+def avg_pool(
+    x: np.ndarray, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: np.ndarray
+) -> None:
+    """Write means: sums divided by `divisor`, or else by the number of places, those of the padding included or not."""
+    job = _pool_job(x, geometry, out)
+    job.divisor = _divisor_code(count_include_pad, divisor)
+    avg_pool_kernel(job, x.dtype, jit.threads_for(elements=x.size))
+
+
+def avg_pool_backward(
+    grad_output: np.ndarray, geometry: PoolGeometry, count_include_pad: bool, divisor: int | None, out: np.ndarray
+) -> None:
+    """Write the gradient by the input of :func:`avg_pool`."""
+    job = _pool_job(out, geometry, grad_output)
+    job.divisor = _divisor_code(count_include_pad, divisor)
+    avg_pool_backward_kernel(job, out.dtype, jit.threads_for(elements=out.size))
+
+
+def _divisor_code(count_include_pad: bool, divisor: int | None) -> int:
+    if divisor is not None:
+        return divisor
+    return COUNT_PADDING if count_include_pad else COUNT_PICTURE
+
+
+def _pool_job(large: np.ndarray, g: PoolGeometry, small: np.ndarray) -> PoolJob:
+    top, bottom, left, right = g.padding
+    inside, inside_end = _inside(g)
+    window = Window(
+        rows=g.r, columns=g.s, stride_y=g.stride[0], stride_x=g.stride[1],
+        dilation_y=g.dilation[0], dilation_x=g.dilation[1], top=top, left=left,
+    )  # fmt: skip
+    return PoolJob(
+        window=window, planes=g.n * g.c,
+        large=jit.address_of(large), height=g.h, width=g.w, bottom_end=g.h + bottom, right_end=g.w + right,
+        small=jit.address_of(small), small_height=g.out_h, small_width=g.out_w,
+        inside=inside, inside_end=inside_end,
+    )  # fmt: skip
+
+
+def _inside(g: PoolGeometry) -> tuple[int, int]:
+    """Columns of the small planes (first, end) that vectors can compute: their windows lie inside the picture."""
+    left, step, gap = g.padding[2], g.stride[1], g.dilation[1]
+    if step > 2 or g.r * g.dilation[0] * g.w >= EXACT_OFFSETS:
+        return 0, 0
+    return -(-left // step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)

@@ -20,19 +20,24 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv import jit
+from fastconv.geometry import ConvGeometry, Pass
 
 from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .oldmem import item_bytes, record
 from .simd import lanes
 from .sizes import ceil_div
+from .traces import Finish, Gate
 from .winograd_transforms import (
+    FLAGS,
     GROUP_FIELDS,
     LINE,
     NO_GATE,
+    PLACES,
     TEMPORARY_BYTES,
     TURNED,
     TURNED_FACTORS,
+    VALUES,
     A,
     B,
     describe_block,
@@ -48,7 +53,6 @@ HEAVY_TILES = 48  # the same where weights come from memory for each block
 HEAVY_BYTES = 16 << 20  # transformed weights of more than this do
 SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
 FRESH_BYTES = 1 << 20  # transformed weights that a thread makes and uses at a time
-MARGIN = 128  # bytes that a gate's last vectors may reach over its end, or its first ones before its beginning
 
 
 class WinogradJob(jit.Record):
@@ -544,20 +548,9 @@ def _output_factors(dtype: np.dtype, turned: bool) -> np.ndarray:
     return powers.astype(dtype)
 
 
-class Gate(NamedTuple):
-    """What lets gradients pass on their way into a convolution with turned kernels.
-
-    One of the kinds of :mod:`fastconv.kernels.winograd_transforms`, and an array of the gradients' shape. Vectors of
-    bytes are read whole: :data:`MARGIN` bytes around them must be readable.
-    """
-
-    kind: int
-    array: np.ndarray
-
-
-def convolve(
-    plan: Plan, x: np.ndarray, u: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray, group: int,
-    *, gate: Gate | None = None, pooled: bool = False, codes: np.ndarray | None = None,
+def _convolve(
+    plan: Plan, x: np.ndarray, u: np.ndarray, bias: np.ndarray | None, finish: Finish, gate: Gate | None,
+    out: np.ndarray, group: int,
 ) -> None:  # fmt: skip
     """Compute one group of a planned convolution.
 
@@ -569,19 +562,17 @@ def convolve(
     u : array
         Of :func:`transform_weights`; or the group's (K, C, 3, 3) weights, if the plan is `fresh`.
     bias : (groups * K,) array or None
-    relu : bool
+    finish : Finish
+        All but the ReLU with F(4x4) only.
+    gate : Gate or None
+        Applied to `x`; with F(4x4) only. Vectors of a trace's bytes are read whole: `traces.MARGIN` bytes around it
+        must be readable.
     out : array
-        As planned; or (N, groups * K, P // 2, Q // 2), if `pooled`.
+        As planned; or (N, groups * K, P // 2, Q // 2), if `finish` pools.
     group : int
-    gate : Gate, optional
-        Applied to `x`; with F(4x4) only, as what follows.
-    pooled : bool
-        Whether to write maxima of 2x2 outputs.
-    codes : array of uint8, of the shape of `out`, optional
-        Where to write which outputs are above zero (1 or 0) or, if `pooled`, where in its window a maximum was.
     """
     job, item = plan.job.copy(), x.itemsize
-    if pooled:
+    if finish.pooled:
         job.out_height, job.out_width = out.shape[2:]
         job.out_plane, job.out_image, job.pooled = job.out_height * job.out_width, out[0].size, 1
     x_before, out_before = group * job.channels * job.x_plane, group * job.rows * job.out_plane
@@ -590,13 +581,14 @@ def convolve(
         job.u = jit.address_of(u)
         if bias is not None:
             job.bias = jit.address_of(bias) + group * job.rows * item
-        job.relu = relu
+        job.relu = finish.relu
         job.out = jit.address_of(out) + out_before * item
         job.scratch = memory
         if gate is not None:
-            job.gate_kind, job.gate = gate.kind, jit.address_of(gate.array) + x_before * gate.array.itemsize
-        if codes is not None:
-            job.codes = jit.address_of(codes) + out_before
+            job.gate_kind = _kind_of(gate)
+            job.gate = jit.address_of(gate.array) + x_before * gate.array.itemsize
+        if finish.trace is not None:
+            job.codes = jit.address_of(finish.trace) + out_before
         _run_phases(plan, job, x.dtype)
 
 
@@ -612,3 +604,65 @@ def _run_phases(plan: Plan, job: WinogradJob, dtype: np.dtype) -> None:
         input_kernel(job, dtype, plan.threads)
         multiply(job, dtype, plan.threads)
         output_kernel(job, dtype, plan.threads)
+
+
+def _kind_of(gate: Gate) -> int:
+    if gate.pooled:
+        return PLACES
+    return FLAGS if gate.array.dtype == np.uint8 else VALUES
+
+
+# --- convolutions ---------------------------------------------------------------------------------------------------
+
+
+def why_not(g: ConvGeometry, pass_: Pass, tile: int) -> str | None:
+    """Return why F(tile x tile) can't compute a convolution, or None if it can."""
+    if (g.r, g.s) != (3, 3):
+        return f"it needs 3x3 kernels, got {g.r}x{g.s}"
+    if g.stride != (1, 1):
+        return f"it needs stride 1, got {g.stride}"
+    if g.dilation != (1, 1):
+        return f"it needs dilation 1, got {g.dilation}"
+    if pass_ == "weight_grad" and tile != 4:
+        return "its weight gradient is that of 'winograd'"
+    return None
+
+
+def pack(weight: np.ndarray, groups: int, tile: int, *, fresh: bool) -> tuple[np.ndarray, ...]:
+    """Return the weights of each group, (K, C/groups, 3, 3) cut along K: transformed, or `fresh`, as they are."""
+    parts = np.split(weight, groups) if groups > 1 else [weight]
+    return tuple(parts if fresh else (transform_weights(part, tile) for part in parts))
+
+
+def forward(
+    x: np.ndarray, packing: tuple[np.ndarray, ...], bias: np.ndarray | None, finish: Finish, g: ConvGeometry,
+    out: np.ndarray, tile: int,
+) -> None:  # fmt: skip
+    """Write the convolution of `x`, (N, C, H, W), plus `bias`, (K,), finished, to `out`; see :func:`_convolve`."""
+    plan = _plan(g, out.dtype, tile, jit.get_num_threads(), turned=False, fresh=packing[0].ndim == 4)
+    for group, u in enumerate(packing):
+        _convolve(plan, x, u, bias, finish, None, out, group)
+
+
+def input_grad(
+    grad_output: np.ndarray, packing: tuple[np.ndarray, ...], gate: Gate | None, g: ConvGeometry, out: np.ndarray,
+    tile: int,
+) -> None:  # fmt: skip
+    """Write the gradient by the input, (N, C, H, W), given that by the output, or by what comes behind the gate."""
+    pooled = gate is not None and gate.pooled
+    plan = _plan(g, out.dtype, tile, jit.get_num_threads(), turned=True, fresh=packing[0].ndim == 4, pooled=pooled)
+    for group, u in enumerate(packing):
+        _convolve(plan, grad_output, u, None, Finish(), gate, out, group)
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(
+    g: ConvGeometry, dtype: np.dtype, tile: int, threads: int, *, turned: bool, fresh: bool, pooled: bool = False
+) -> Plan:
+    """Plan a convolution or, if `turned`, its input gradient, given that by the output or by its `pooled` maxima."""
+    x, out, padding = g.input_shape, g.output_shape, (g.padding[0], g.padding[2])
+    if turned:
+        x, out, padding = out, x, (2 - padding[0], 2 - padding[1])
+    if pooled:
+        x = (*x[:2], x[2] // 2, x[3] // 2)
+    return plan(x, out, g.k // g.groups, g.c // g.groups, padding, dtype, tile, threads, turned=turned, fresh=fresh)

@@ -26,22 +26,8 @@ from fastconv import jit
 
 from .flags import BLOCKED, challenge, load_codes, load_flags, store_codes, store_flags
 from .oldmem import item_bytes, load, load_between, peek, poke, prefetch_to_read, prefetch_to_write, store, store_first
-from .simd import (
-    apart,
-    as_type,
-    equal,
-    evens,
-    fma,
-    followed_by,
-    interleaved,
-    lanes,
-    not_above,
-    odds,
-    relu,
-    splat,
-    together,
-    where,
-)
+from .shuffles import apart, evens, followed_by, interleaved, odds, together
+from .simd import as_type, equal, fma, lanes, not_above, rectified, splat, where
 
 A, B = 2 / 3, 3 / 2
 
@@ -418,7 +404,7 @@ def _output_rows_4(zero, job, bias, row):
     )  # fmt: skip
     y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
     if job.relu != 0:
-        y0, y1, y2, y3 = relu(y0), relu(y1), relu(y2), relu(y3)
+        y0, y1, y2, y3 = rectified(y0), rectified(y1), rectified(y2), rectified(y3)
     return y0, y1, y2, y3
 
 
@@ -658,7 +644,7 @@ def _outputs_2(zero, job, table, groups, pitch, begin, end, m, temporary):
                 m2, m3 = load(zero, row + 2 * vector), load(zero, row + 3 * vector)
                 y0, y1 = m0 + m1 + m2 + bias, m1 - m2 + m3 + bias
                 if job.relu != 0:
-                    y0, y1 = relu(y0), relu(y1)
+                    y0, y1 = rectified(y0), rectified(y1)
                 w0, w1 = interleaved(y0, y1)
                 store_first(to, w0, columns)
                 store_first(to + vector, w1, columns - width)

@@ -34,11 +34,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.kernels import gram as kernels
+from fastconv.backend import backend
 from fastconv.nn.layers import Differentiable, float_dtype
 
 Array = NDArray[Any]
@@ -91,12 +90,8 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     _check_mask(features, mask)
     # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
     roots = None if mask is None else np.sqrt(mask, dtype=flat.dtype).ravel()
-    if numba.config.DISABLE_JIT:
-        rooted = flat if roots is None else flat * roots
-        gram = rooted @ rooted.T
-    else:
-        gram = np.empty((len(flat), len(flat)), flat.dtype)
-        kernels.gram(np.require(flat, requirements=("C", "A")), roots, gram)
+    gram = np.empty((len(flat), len(flat)), flat.dtype)
+    backend().gram(np.require(flat, requirements=("C", "A")), roots, gram)
     gram /= _total_weight(features, mask)
     return gram
 
@@ -127,10 +122,10 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
     # Scale the small matrix: the product with it is as large as the features.
     scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
     weights = None if mask is None else np.asarray(mask, flat.dtype).ravel()
-    if total.flags.carray and not numba.config.DISABLE_JIT:
-        kernels.add_gram_gradient(np.require(flat, requirements=("C", "A")), scaled, weights, total)
-    else:
-        total += (scaled @ (flat if weights is None else flat * weights)).reshape(total.shape)
+    sums = np.require(total, requirements=("C", "A", "W"))
+    backend().add_gram_gradient(np.require(flat, requirements=("C", "A")), scaled, weights, sums)
+    if sums is not total:
+        total[...] = sums
 
 
 def _check_mask(features: Array, mask: Array | None) -> None:

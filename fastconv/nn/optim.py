@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv import jit
-from fastconv.jit import address_of as _at
-from fastconv.kernels import elementwise
+from fastconv.backend import backend
 
 Array = NDArray[Any]
 
@@ -82,24 +79,16 @@ class Adam:
         # The corrections for the moments' start at zero are scalars, so they cost nothing here.
         of_root = 1 / math.sqrt(1 - beta2**self.t)
         of_m = self.learning_rate / (1 - beta1**self.t)
-        if numba.config.DISABLE_JIT:
-            self.m = beta1 * self.m + (1 - beta1) * gradient
-            self.v = beta2 * self.v + (1 - beta2) * np.square(gradient)
-            self.parameter -= of_m * self.m / (of_root * np.sqrt(self.v) + self.eps)
-        else:
-            self._run((beta1, 1 - beta1, beta2, 1 - beta2, of_root, self.eps, of_m), gradient)
+        self._update((beta1, 1 - beta1, beta2, 1 - beta2, of_root, self.eps, of_m), gradient)
 
-    def _run(self, factors: tuple[float, ...], gradient: Array) -> None:
-        """Step by the kernel, which takes C-contiguous arrays of one dtype."""
+    def _update(self, factors: tuple[float, ...], gradient: Array) -> None:
+        """Hand over arrays as kernels want them: C-contiguous, and of one dtype."""
         dtype = self.parameter.dtype
         for name, moment in (("m", self.m), ("v", self.v)):
             if moment.shape != self.parameter.shape:
                 raise ValueError(f"{name} must have the parameter's shape {self.parameter.shape}, got {moment.shape}")
         self.m, self.v = (np.require(moment, dtype, ("C", "A", "W")) for moment in (self.m, self.v))
         parameter, gradient = (np.require(array, dtype, ("C", "A")) for array in (self.parameter, gradient))
-        numbers = np.array(factors, dtype)
-        job = elementwise.AdamJob(_at(parameter), _at(gradient), _at(self.m), _at(self.v), _at(numbers), parameter.size)
-        threads = jit.threads_for(elements=4 * parameter.size)  # the gradient, two moments and the parameter
-        elementwise.adam_kernel(job, dtype, threads)
+        backend().adam_step(parameter, gradient, self.m, self.v, factors)
         if parameter is not self.parameter:
             self.parameter[...] = parameter

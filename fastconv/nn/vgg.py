@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv.nn import traces
-from fastconv.nn.frozen import FrozenConvolution
+from fastconv.backend import Trace, backend
+from fastconv.fused import FusedConv2d
 from fastconv.nn.layers import Differentiable, float_dtype
-from fastconv.nn.traces import Trace
 from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d
 
 Array = NDArray[Any]
@@ -140,7 +139,7 @@ class _Buffers:
     def trace(self, stage: _Stage) -> Trace:
         """Return an array for a trace, which stays until the next pass."""
         if stage.name not in self._traces:
-            self._traces[stage.name] = traces.empty(stage.output_shape)
+            self._traces[stage.name] = backend().empty_trace(stage.output_shape)
         return self._traces[stage.name]
 
 
@@ -190,7 +189,7 @@ class VGG19(Differentiable):
         self._replicate = padding == "replicate"
         self._unpacked = {name: layers[name] for name in _CONVOLUTIONS if name in layers}
         self._channels = {name: len(weight) for name, (weight, _) in self._unpacked.items()}
-        self._convolutions: dict[str, FrozenConvolution] = {}
+        self._convolutions: dict[str, FusedConv2d] = {}
         self._buffers = _Buffers(self.dtype)
 
     def forward(self, image: Array, names: Iterable[str], *, needs_gradient: bool = True) -> dict[str, Array]:
@@ -351,7 +350,7 @@ class VGG19(Differentiable):
         if stage.weights is not None:
             self._convolution(stage.weights).forward(x, y, trace, pooled=stage.pooled)
         elif trace is not None:
-            traces.max_pool(x, y, trace)
+            backend().pool_relu(x, y, trace)
         elif self._max_pooling:
             max_pool2d(x, 2, out=y)
         else:
@@ -364,15 +363,15 @@ class VGG19(Differentiable):
             self._convolution(stage.weights).input_grad(gradient, gate, out, pooled=stage.pooled)
         elif stage.pooled:
             assert gate is not None
-            traces.max_pool_backward(gradient, gate, out)
+            backend().pool_relu_backward(gradient, gate, out)
         else:
             avg_pool2d_backward(gradient, stage.input_shape, 2, divisor_override=2, out=out)
 
-    def _convolution(self, name: str) -> FrozenConvolution:
+    def _convolution(self, name: str) -> FusedConv2d:
         if name not in self._convolutions:
             weight, bias = (np.ascontiguousarray(array, self.dtype) for array in self._unpacked[name])
             padding = 0 if self._replicate and name == _CONVOLUTIONS[0] else 1
-            self._convolutions[name] = FrozenConvolution(weight, bias, padding)
+            self._convolutions[name] = FusedConv2d(weight, bias, padding)
             del self._unpacked[name]
         return self._convolutions[name]
 

@@ -1,21 +1,14 @@
 """Convolution, ReLU and pooling in one kernel: to the bit what the three give one after the other."""
 
-import numba
 import numpy as np
 import pytest
 
 from fastconv import conv2d
-from fastconv.nn import traces
-from fastconv.nn.frozen import FrozenConvolution
+from fastconv.backend import backend
+from fastconv.fused import FusedConv2d
 
 # (N, C, K, H, W): every way in which tiles, vectors and pooling windows can end at an edge, and several threads.
 SHAPES = [(1, 5, 6, 4, 4), (1, 6, 5, 9, 11), (2, 7, 3, 2, 3), (1, 20, 13, 37, 70), (2, 5, 9, 66, 67), (1, 3, 8, 34, 36)]
-
-
-@pytest.fixture(params=[False, True], ids=["kernels", "NumPy"])
-def without_kernels(request, monkeypatch):
-    """Both ways to compute: compiled, and where Numba may not compile."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(request.param))
 
 
 def layer(shape, dtype, padding=1):
@@ -25,7 +18,7 @@ def layer(shape, dtype, padding=1):
     weight, bias = rng.normal(size=(k, c, 3, 3)).astype(dtype), rng.normal(size=k).astype(dtype)
     x = rng.normal(size=(n, c, height, width)).astype(dtype)
     y = conv2d(x, weight, bias, padding=padding, activation="relu")
-    return FrozenConvolution(weight, bias, padding), x, y
+    return FusedConv2d(weight, bias, padding), x, y
 
 
 def filled(shape, dtype):
@@ -36,20 +29,20 @@ def near(a, b, dtype):
     return np.abs(a - b).max() <= {"float32": 1e-5, "float64": 1e-13}[dtype] * np.abs(b).max()
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_forward_writes_outputs_and_their_trace(shape, dtype):
     convolution, x, y = layer(shape, dtype)
-    out, trace = filled(y.shape, dtype), traces.empty(y.shape)
+    out, trace = filled(y.shape, dtype), backend().empty_trace(y.shape)
     convolution.forward(x, out, trace)
     assert near(out, y, dtype)
-    expected = traces.empty(y.shape)
-    traces.relu_trace(out, expected)
+    expected = backend().empty_trace(y.shape)
+    backend().relu_trace(out, expected)
     np.testing.assert_array_equal(trace, expected)
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pooled_outputs_are_those_of_pooling(shape, dtype):
@@ -57,9 +50,9 @@ def test_pooled_outputs_are_those_of_pooling(shape, dtype):
     full = filled(y.shape, dtype)
     convolution.forward(x, full)
     small = (*y.shape[:2], y.shape[2] // 2, y.shape[3] // 2)
-    expected, expected_trace = filled(small, dtype), traces.empty(small)
-    traces.max_pool(full, expected, expected_trace)
-    pooled, trace = filled(small, dtype), traces.empty(small)
+    expected, expected_trace = filled(small, dtype), backend().empty_trace(small)
+    backend().pool_relu(full, expected, expected_trace)
+    pooled, trace = filled(small, dtype), backend().empty_trace(small)
     convolution.forward(x, pooled, trace, pooled=True)
     np.testing.assert_array_equal(pooled, expected)
     np.testing.assert_array_equal(trace, expected_trace)
@@ -68,14 +61,14 @@ def test_pooled_outputs_are_those_of_pooling(shape, dtype):
     np.testing.assert_array_equal(untraced, expected)
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradients_pass_where_the_relu_and_the_pooling_let_them(shape, dtype):
     convolution, x, y = layer(shape, dtype)
     rng = np.random.default_rng(1)
     gradient = rng.normal(size=y.shape).astype(dtype)
-    everything = traces.empty(y.shape)
+    everything = backend().empty_trace(y.shape)
     everything[...] = 1
 
     def input_grad(gradient, gate, pooled=False):
@@ -83,23 +76,23 @@ def test_gradients_pass_where_the_relu_and_the_pooling_let_them(shape, dtype):
         convolution.input_grad(gradient.copy(), gate, out, pooled=pooled)
         return out
 
-    trace = traces.empty(y.shape)
-    traces.relu_trace(y, trace)
+    trace = backend().empty_trace(y.shape)
+    backend().relu_trace(y, trace)
     expected = input_grad(np.where(y > 0, gradient, 0).astype(dtype), everything)
     np.testing.assert_array_equal(input_grad(gradient, trace), expected)
     np.testing.assert_array_equal(input_grad(gradient, y), expected)
 
     small = gradient[:, :, : y.shape[2] // 2, : y.shape[3] // 2].copy()
-    places, maxima, full = traces.empty(small.shape), np.empty_like(small), np.empty_like(y)
-    traces.max_pool(y, maxima, places)
-    traces.max_pool_backward(small, places, full)
+    places, maxima, full = backend().empty_trace(small.shape), np.empty_like(small), np.empty_like(y)
+    backend().pool_relu(y, maxima, places)
+    backend().pool_relu_backward(small, places, full)
     np.testing.assert_array_equal(input_grad(small, places, pooled=True), input_grad(full, everything))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_input_gradient_is_the_adjoint(shape):
     convolution, x, y = layer(shape, "float64", padding=1)
-    everything, rng = traces.empty(y.shape), np.random.default_rng(2)
+    everything, rng = backend().empty_trace(y.shape), np.random.default_rng(2)
     everything[...] = 1
     gradient, out = rng.normal(size=y.shape), filled(x.shape, "float64")
     convolution.input_grad(gradient.copy(), everything, out)
@@ -121,7 +114,7 @@ def test_a_picture_with_its_own_border_needs_no_padding():
 def test_nan_passes():
     convolution, x, y = layer((1, 6, 5, 9, 11), "float64")
     x[0, 0, 4, 4] = np.nan
-    out, trace = filled(y.shape, "float64"), traces.empty(y.shape)
+    out, trace = filled(y.shape, "float64"), backend().empty_trace(y.shape)
     convolution.forward(x, out, trace)
     assert np.isnan(out[0, :, 4, 4]).all()
     assert trace[0, :, 4, 4].all()
@@ -130,7 +123,7 @@ def test_nan_passes():
 def test_later_changes_of_the_weights_are_not_seen():
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(4, 6, 3, 3)), rng.normal(size=4)
-    convolution, x = FrozenConvolution(weight, bias), rng.normal(size=(1, 6, 8, 8))
+    convolution, x = FusedConv2d(weight, bias), rng.normal(size=(1, 6, 8, 8))
     before, after = filled((1, 4, 8, 8), "float64"), filled((1, 4, 8, 8), "float64")
     convolution.forward(x, before)
     weight[...], bias[...] = 0, 0

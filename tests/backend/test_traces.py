@@ -1,19 +1,12 @@
 """Traces of ReLU and max pooling: against the functions that keep whole arrays, on values that are hard."""
 
-import numba
 import numpy as np
 import pytest
 
 from fastconv import max_pool2d, max_pool2d_backward, relu_backward
-from fastconv.nn import traces
+from fastconv.backend import backend
 
 SHAPES = [(1, 1, 2, 2), (1, 3, 2, 3), (2, 3, 5, 4), (1, 2, 7, 33), (1, 4, 64, 66), (1, 9, 96, 97)]
-
-
-@pytest.fixture(params=[False, True], ids=["kernels", "NumPy"])
-def without_kernels(request, monkeypatch):
-    """Both ways to compute: compiled, and where Numba may not compile."""
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", int(request.param))
 
 
 def rectified(shape, dtype, seed=0):
@@ -26,7 +19,7 @@ def rectified(shape, dtype, seed=0):
     return y
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_relu_blocks_by_trace_and_by_output_alike(shape, dtype):
@@ -34,15 +27,15 @@ def test_relu_blocks_by_trace_and_by_output_alike(shape, dtype):
     gradient = np.random.default_rng(1).normal(size=shape).astype(dtype)
     expected = relu_backward(gradient, y)
     trace = np.full(shape, 77, np.uint8)
-    traces.relu_trace(y, trace)
+    backend().relu_trace(y, trace)
     by_trace, by_output = gradient.copy(), gradient.copy()
-    traces.block_by_trace(by_trace, trace)
-    traces.block_by_output(by_output, y)
+    backend().block(by_trace, trace)
+    backend().relu_backward(by_output, y, by_output)
     np.testing.assert_array_equal(by_trace, expected)
     np.testing.assert_array_equal(by_output, expected)
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pooling_of_rectified_values_and_its_gradient(shape, dtype):
@@ -50,25 +43,25 @@ def test_pooling_of_rectified_values_and_its_gradient(shape, dtype):
     expected, indices = max_pool2d(x, 2, return_indices=True)
     out = np.full(expected.shape, np.nan, dtype)
     trace = np.full(expected.shape, 77, np.uint8)
-    traces.max_pool(x, out, trace)
+    backend().pool_relu(x, out, trace)
     np.testing.assert_array_equal(out, expected)
 
     gradient = np.random.default_rng(1).normal(size=out.shape).astype(dtype)
     spread = np.full(shape, np.nan, dtype)
-    traces.max_pool_backward(gradient, trace, spread)
+    backend().pool_relu_backward(gradient, trace, spread)
     np.testing.assert_array_equal(spread, relu_backward(max_pool2d_backward(gradient, indices, shape), x))
 
 
-@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.usefixtures("each_backend")
 def test_ties_go_to_the_first_place_and_nan_to_the_last():
     nan = np.nan
     windows = [[2, 2, 2, 2], [1, 2, 2, 0], [0, 0, 0, 0], [nan, 1, nan, 5], [0, 0, 0, 3], [nan, nan, nan, nan]]
     x = np.array(windows, np.float32).reshape(1, len(windows), 2, 2)
     out, trace = np.empty((1, len(windows), 1, 1), np.float32), np.empty((1, len(windows), 1, 1), np.uint8)
-    traces.max_pool(x, out, trace)
+    backend().pool_relu(x, out, trace)
     np.testing.assert_array_equal(out.ravel(), [2, 2, 0, nan, 3, nan])
     spread = np.full_like(x, nan)
-    traces.max_pool_backward(np.ones_like(out), trace, spread)
+    backend().pool_relu_backward(np.ones_like(out), trace, spread)
     np.testing.assert_array_equal(
         spread.reshape(-1, 4),
         [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]],

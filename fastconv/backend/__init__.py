@@ -1,0 +1,23 @@
+"""What computes: compiled kernels or, where Numba is told not to compile, plain NumPy.
+
+Both are tables of the functions of `Backend`, and here alone it is decided which is used.
+"""
+
+from __future__ import annotations
+
+import numba
+
+from fastconv.backend import compiled, plain
+from fastconv.backend.interface import Backend, Trace
+
+__all__ = ["Backend", "Trace", "backend", "compiles"]
+
+
+def compiles() -> bool:
+    """Return whether kernels can be had: unless the environment says NUMBA_DISABLE_JIT."""
+    return not numba.config.DISABLE_JIT
+
+
+def backend() -> Backend:
+    """Return the table of functions that compute."""
+    return compiled if compiles() else plain

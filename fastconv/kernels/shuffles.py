@@ -1,0 +1,213 @@
+"""Vectors whose lanes change places: every second, by turns, transposed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import errors
+from numba.extending import intrinsic
+
+from .ir import load_ir, shuffle_ir, store_ir, vector_ir
+
+
+@intrinsic
+def evens(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return lanes 0, 2, 4, ... of `a` followed by `b`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[1], list(range(0, 2 * a.lanes, 2)))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def odds(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return lanes 1, 3, 5, ... of `a` followed by `b`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[1], list(range(1, 2 * a.lanes, 2)))
+
+    return a(a, a), codegen
+
+
+def _every_second_order(lanes: int, element: Any) -> list[int]:
+    """Lanes that :func:`every_second` takes: half of each quarter of 128 bits from the one vector, half from the other.
+
+    Shuffles that stay within such quarters are the cheap ones before AVX-512.
+    """
+    size = 128 // element.bitwidth
+    halves = [(range(q, q + size, 2), range(lanes + q + 1, lanes + q + size, 2)) for q in range(0, lanes, size)]
+    return [lane for first, second in halves for lane in (*first, *second)]
+
+
+@intrinsic
+def every_second(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return every second element of two vectors, out of order; `b` begins with the element that `a` ends with.
+
+    :func:`in_order` puts them right: once, after as much arithmetic as need be.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[1], _every_second_order(a.lanes, a.element))
+
+    return a(a, a), codegen
+
+
+@intrinsic
+def in_order(typingctx: Any, vector: Any) -> Any:
+    """Put into order what :func:`every_second` gave."""
+    n = vector.lanes
+    places = [lane // 2 if lane < n else (lane - 1) // 2 for lane in _every_second_order(n, vector.element)]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[0], [places.index(lane) for lane in range(n)])
+
+    return vector(vector), codegen
+
+
+@intrinsic
+def interleaved(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... as two vectors."""
+    n = a.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        order = [m // 2 + m % 2 * n for m in range(2 * n)]
+        halves = [shuffle_ir(builder, args[0], args[1], part) for part in (order[:n], order[n:])]
+        return context.make_tuple(builder, signature.return_type, halves)
+
+    return types.UniTuple(a, 2)(a, a), codegen
+
+
+def dealt_order(lanes: int, element: Any) -> list[int]:
+    """Lanes in the order of :func:`dealt`: each quarter of 128 bits has some of the first half, then of the second."""
+    size = 128 // element.bitwidth // 2
+    return [half + q + k for q in range(0, lanes // 2, size) for half in (0, lanes // 2) for k in range(size)]
+
+
+@intrinsic
+def dealt(typingctx: Any, vector: Any) -> Any:
+    """Put a vector into the order in which :func:`interleaved_dealt` takes it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return shuffle_ir(builder, args[0], args[0], dealt_order(vector.lanes, vector.element))
+
+    return vector(vector), codegen
+
+
+@intrinsic
+def interleaved_dealt(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a0, b0, a1, b1, ... as two vectors, of two that are dealt: shuffles within quarters, which are cheap."""
+    n, size = a.lanes, 128 // a.element.bitwidth
+    low = [lane for q in range(0, n, size) for k in range(q, q + size // 2) for lane in (k, n + k)]
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        halves = [shuffle_ir(builder, args[0], args[1], part) for part in (low, [lane + size // 2 for lane in low])]
+        return context.make_tuple(builder, signature.return_type, halves)
+
+    return types.UniTuple(a, 2)(a, a), codegen
+
+
+@intrinsic
+def apart(typingctx: Any, w0: Any, w1: Any, w2: Any, w3: Any) -> Any:
+    """Return every fourth element of four consecutive vectors, beginning with the first, second, third and fourth."""
+    n = w0.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if n < 8:
+            low, high = args[:2], args[2:]
+            firsts = [shuffle_ir(builder, a, b, list(range(k, 2 * n, 2))) for k in (0, 1) for a, b in (low, high)]
+            evens, odds = firsts[:2], firsts[2:]
+            picks = [(evens, 0), (odds, 0), (evens, 1), (odds, 1)]
+            results = [shuffle_ir(builder, a, b, list(range(k, 2 * n, 2))) for (a, b), k in picks]
+        else:  # within quarters first, which is cheap, then one shuffle across
+            columns = _transpose_quarters(builder, args)
+            order = [n_th % (n // 4) * 4 + n_th // (n // 4) for n_th in range(n)]
+            results = [shuffle_ir(builder, column, column, order) for column in columns]
+        return context.make_tuple(builder, signature.return_type, results)
+
+    return types.UniTuple(w0, 4)(w0, w0, w0, w0), codegen
+
+
+@intrinsic
+def together(typingctx: Any, y0: Any, y1: Any, y2: Any, y3: Any) -> Any:
+    """Undo :func:`apart`."""
+    n = y0.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if n < 8:
+            half = [(m // 2 + m % 2 * n, n // 2 + m // 2 + m % 2 * n) for m in range(n)]
+            low, high = ([pair[k] for pair in half] for k in (0, 1))
+            evens = [shuffle_ir(builder, args[0], args[2], part) for part in (low, high)]
+            odds = [shuffle_ir(builder, args[1], args[3], part) for part in (low, high)]
+            results = [
+                shuffle_ir(builder, even, odd, part)
+                for even, odd in zip(evens, odds, strict=True)
+                for part in (low, high)
+            ]
+        else:
+            order = [k % 4 * (n // 4) + k // 4 for k in range(n)]
+            results = _transpose_quarters(builder, [shuffle_ir(builder, y, y, order) for y in args])
+        return context.make_tuple(builder, signature.return_type, results)
+
+    return types.UniTuple(y0, 4)(y0, y0, y0, y0), codegen
+
+
+def _transpose_quarters(builder: ir.IRBuilder, rows: Any) -> list[ir.Value]:
+    """Transpose the 4x4 matrices that quarters of 128 bits of four float32 vectors are."""
+    n = rows[0].type.count
+
+    def pick(a: ir.Value, b: ir.Value, first: list[int], second: list[int]) -> ir.Value:
+        """Take two elements of each quarter of `a`, then two of `b`."""
+        lanes = [q + k for q in range(0, n, 4) for k in (*first, *(n + k for k in second))]
+        return shuffle_ir(builder, a, b, lanes)
+
+    even_low, even_high = pick(rows[0], rows[1], [0, 2], [0, 2]), pick(rows[2], rows[3], [0, 2], [0, 2])
+    odd_low, odd_high = pick(rows[0], rows[1], [1, 3], [1, 3]), pick(rows[2], rows[3], [1, 3], [1, 3])
+    return [
+        pick(even_low, even_high, [0, 2], [0, 2]),
+        pick(odd_low, odd_high, [0, 2], [0, 2]),
+        pick(even_low, even_high, [1, 3], [1, 3]),
+        pick(odd_low, odd_high, [1, 3], [1, 3]),
+    ]
+
+
+@intrinsic
+def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
+    """Drop the first lane, move the others down, and put a scalar into the last."""
+    n = vector.lanes
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.insert_element(args[0], args[1], ir.IntType(32)(0))
+        return shuffle_ir(builder, first, first, [*range(1, n), 0])
+
+    return vector(vector, scalar), codegen
+
+
+@intrinsic
+def transpose_block(typingctx: Any, source: Any, source_pitch: Any, to: Any, to_pitch: Any) -> Any:
+    """Transpose as many rows as a vector has lanes, of one vector each; pitches are elements from row to row."""
+    if source != to:
+        raise errors.TypingError(f"a block of {source.element} cannot be transposed to {to.element}")
+    element = source.element
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, source_pitch, to, to_pitch = args
+        kind = vector_ir(element)
+        n = kind.count
+
+        def place(address: ir.Value, pitch: ir.Value, number: int) -> ir.Value:
+            return builder.add(address, builder.mul(pitch, pitch.type(number * (element.bitwidth // 8))))
+
+        rows = [load_ir(builder, place(source, source_pitch, number), kind) for number in range(n)]
+        # Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
+        low = [lane for k in range(n // 2) for lane in (k, n + k)]
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
+            rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, [x + n // 2 for x in low])]
+        for number, row in enumerate(rows):
+            store_ir(builder, row, place(to, to_pitch, number))
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, to, types.intp), codegen
