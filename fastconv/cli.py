@@ -162,7 +162,9 @@ def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = {"python": f"{platform.python_version()} ({platform.platform()})"}
+    # Not platform.platform(), which runs `uname` from wherever PATH leads, be it the current folder.
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    versions = {"python": f"{platform.python_version()} ({system})"}
     for name in ("numpy", "numba", "llvmlite", "tbb"):
         try:
             versions[name] = version(name)

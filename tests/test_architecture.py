@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "engines": {"checks", "reference", "kernels"},
     "checks": {"results"},
     "results": set(),
-    "weights": set(),
+    "weights": {"programs"},
+    "programs": set(),
     "reference": set(),
     "kernels": set(),
 }
@@ -53,6 +54,7 @@ MAY_LOAD = {
     "checks": {"numpy"},
     "results": {"numpy"},
     "weights": {"numpy"},
+    "programs": set(),
     "reference": {"numpy"},
     "kernels": {"numpy", "numba", "llvmlite"},
 }

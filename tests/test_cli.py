@@ -166,6 +166,14 @@ class TestInfo:
         assert jit.describe().items() <= facts.items()
         assert facts["weights"] == f"vgg19: weights/{MAT} (./weights)"
 
+    @pytest.mark.skipif(os.name == "nt", reason="Python asks no program of PATH there")
+    def test_no_program_of_the_current_folder_runs(self, tmp_path):
+        (tmp_path / "uname").write_text("#!/bin/sh\ntouch ran\n")
+        (tmp_path / "uname").chmod(0o755)
+        command = [sys.executable, "-c", "from fastconv import cli; cli.main(['info'])"]
+        subprocess.run(command, env={**os.environ, "PATH": f":{os.environ['PATH']}"}, capture_output=True, check=True)
+        assert not (tmp_path / "ran").exists()
+
     def test_no_weights(self, run):
         assert "none found" in run("info")[1]
 
