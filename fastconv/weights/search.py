@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import converted, keras, matconvnet, quantized
-from .errors import MissingWeightsError, WeightsError, WrongFileError
+from .errors import MissingWeightsError, UnreadableFileError, WeightsError, WrongFileError
 from .fetch import fetch
-from .files import Kind, digest, identify
+from .files import Kind, digest, identify, remove_remains, temporary_folder
 from .model import VGGWeights, check_layers
 from .registry import DEFAULT, SOURCES, Source, by_filename, by_hand, check_published, published
 
@@ -151,21 +149,14 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _remove_remains(cache)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as folder:
+        remove_remains(cache)
+        with temporary_folder(cache) as folder:
             weights = _read(fetch(source, Path(folder), progress=progress))
             return _keep(weights, cache)
     except OSError as error:
         raise MissingWeightsError(
             f"downloading {name}: {cache} cannot be written ({error}); FASTCONV_CACHE_DIR chooses another folder"
         ) from error
-
-
-def _remove_remains(cache: Path) -> None:
-    """Remove what a process that was killed a day ago or more has left half-written."""
-    for remains in cache.glob(".*"):
-        if remains.stat().st_mtime < time.time() - 86_400:
-            shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
 
 
 def _load_path(path: Path, asked_by: str, log: Log) -> VGGWeights:
@@ -185,9 +176,12 @@ def _load_first(candidates: Iterable[Found], log: Log) -> VGGWeights | None:
         try:
             return load_file(found.path, log=log)
         except WrongFileError as error:
-            # What a user put somewhere is not passed over in silence, but the cache is ours to mend.
-            if found.place != _CACHE:
+            # What a user put somewhere is not passed over in silence, nor removed, but our own copies are ours to mend.
+            if found.place != _CACHE or not converted.is_named_by_us(found.path):
                 raise
+            if isinstance(error, UnreadableFileError):
+                log(f"{error}; it is passed over")
+                continue
             log(f"{error}; it is removed")
             found.path.unlink(missing_ok=True)
     return None
@@ -199,7 +193,9 @@ def load_file(path: Path, *, log: Log | None = None) -> VGGWeights:
         return _load_file(path, log or (lambda message: None))
     except WrongFileError as error:
         namesake = by_filename(path.name)
-        raise WrongFileError(f"{error}. {by_hand(namesake)}" if namesake else str(error)) from error
+        if namesake is None:
+            raise
+        raise type(error)(f"{error}. {by_hand(namesake)}") from error
 
 
 def _load_file(path: Path, log: Log) -> VGGWeights:
