@@ -28,7 +28,6 @@ _EXTRA_OF = {
     "h5py": "weights",
     "pooch": "weights",
     "tqdm": "weights",
-    "platformdirs": "weights",
     "PIL": "style",
     "imageio": "movie",
     "tifffile": "style",
@@ -153,7 +152,7 @@ def _info(args: argparse.Namespace) -> Exit:
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         print(f"{name:{width}}{value}")
-    for line in _weights_found(args.extra):
+    for line in _weights_found():
         print(f"{'weights':{width}}{line}")
     return Exit.DONE
 
@@ -173,13 +172,10 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _weights_found(extra: str) -> list[str]:
+def _weights_found() -> list[str]:
     from fastconv.weights import find
 
-    try:
-        return [_describe(found) for found in find()] or ["none found; a first use downloads them"]
-    except ModuleNotFoundError as error:
-        return [_missing_extra(error, extra) or str(error)]
+    return [_describe(found) for found in find()] or ["none found; a first use downloads them"]
 
 
 def _describe(found: Found) -> str:

@@ -35,10 +35,11 @@ MAY_IMPORT = {
     "engines": {"checks", "reference", "kernels"},
     "checks": {"results"},
     "results": set(),
-    "weights": {"programs"},
-    "programs": set(),
+    "weights": {"files", "programs"},
     "reference": set(),
-    "kernels": set(),
+    "kernels": {"files"},
+    "files": set(),
+    "programs": set(),
 }
 # Part -> libraries that it may load when it is imported; the others load theirs within functions.
 MAY_LOAD = {
@@ -54,11 +55,12 @@ MAY_LOAD = {
     "checks": {"numpy"},
     "results": {"numpy"},
     "weights": {"numpy"},
-    "programs": set(),
     "reference": {"numpy"},
     "kernels": {"numpy", "numba", "llvmlite"},
+    "files": set(),
+    "programs": set(),
 }
-HEAVY = {"scipy", "PIL", "h5py", "pooch", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
+HEAVY = {"scipy", "PIL", "h5py", "pooch", "platformdirs", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
 
 
 class Import(NamedTuple):

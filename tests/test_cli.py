@@ -145,12 +145,13 @@ class TestMissingExtra:
                     expected[module_of.get(name, name)] = extra
         assert expected == cli._EXTRA_OF
 
-    def test_info_does_without(self, run, without, monkeypatch):
-        monkeypatch.delenv("FASTCONV_CACHE_DIR")
-        without("platformdirs")
-        code, out, _ = run("info")
+    @pytest.mark.parametrize("argv", [("info",), ("weights", "list")])
+    def test_what_does_without(self, run, without, argv):
+        for name in cli._EXTRA_OF:
+            without(name)
+        code, out, _ = run(*argv)
         assert code == 0
-        assert "pip install 'fastconv[weights]'" in out
+        assert "vgg19" in out or "none found" in out
 
 
 class TestInfo:

@@ -308,11 +308,12 @@ class TestMissing:
 # A download that is killed while it writes, as if by signal.
 KILLED = """
 import os
-from fastconv.weights import files, search
+from fastconv import files
+from fastconv.weights import search
 
 def fetch(source, folder, progress):
     (folder / "half").touch()
-    with files.written_whole(folder.parent / "vgg19.npz"):
+    with files.replacing(folder.parent / "vgg19.npz"):
         os._exit(0)
 
 search.fetch = fetch
@@ -380,7 +381,7 @@ class TestRemains:
     def test_one_that_cannot_be_removed_is_left(self, clean, monkeypatch):
         path = self.make_folder(".fastconv-abcdefgh.part")
         grow_old(path)
-        monkeypatch.setattr("fastconv.weights.files._remove_if_old", raiser(PermissionError("somebody else's")))
+        monkeypatch.setattr("fastconv.files._remove_if_old", raiser(PermissionError("somebody else's")))
         assert clean() == [path.name]
 
 

@@ -16,7 +16,6 @@ import importlib.metadata
 import os
 import platform
 import stat
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,8 @@ import numpy as np
 from numba.core.caching import FunctionCache, NullCache, _CacheLocator
 from numba.core.registry import cpu_target
 from numba.np.ufunc import parallel as numba_parallel
+
+from fastconv import files
 
 # No fast-math. Kernels say themselves where they fuse and in which order they add. What LLVM may reorder it reorders in
 # one way in a kernel that runs at once and in another in the copy that is cached, and results differed between the two.
@@ -70,14 +71,7 @@ def lanes(dtype: np.dtype) -> int:
 
 def user_cache_dir() -> Path:
     """Return the user's cache directory for this package: ``$FASTCONV_CACHE_DIR``, or the platform's custom."""
-    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
-        return base / "fastconv" / "Cache"  # as platformdirs names it
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/fastconv").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fastconv"
+    return files.cache_dir()
 
 
 @functools.cache

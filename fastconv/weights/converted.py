@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fastconv.files import replacing
+
 from .errors import UnreadableFileError, WrongFileError
-from .files import readable, written_whole
+from .formats import readable
 from .model import KERNEL_SHAPES, VGGWeights, check_layers
 from .registry import SOURCES
 
@@ -41,7 +43,7 @@ def write(weights: VGGWeights, path: Path) -> None:
     for name, (weight, bias) in weights.layers.items():
         arrays[f"{name}.weight"] = weight
         arrays[f"{name}.bias"] = bias
-    with written_whole(path) as file:
+    with replacing(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 

@@ -13,10 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fastconv.files import digest
 from fastconv.programs import find_program
 
 from .errors import MissingWeightsError, WrongFileError
-from .files import digest, identify
+from .formats import identify
 from .quantized import unpack
 from .registry import Source, by_hand, check_published
 
@@ -58,7 +59,7 @@ def fetch(source: Source, folder: Path, *, progress: bool) -> Path:
 
 def _check(path: Path, source: Source) -> None:
     identify(path)  # names an HTML page and the like for what it is, which a hash cannot
-    check_published(path, digest(path, "sha256"), source)
+    check_published(path, digest(path), source)
 
 
 def _file(source: Source, folder: Path, progress: bool) -> Path:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fastconv import files
+
 from . import converted, keras, matconvnet, quantized
 from .errors import MissingWeightsError, UnreadableFileError, WeightsError, WrongFileError
 from .fetch import fetch
-from .files import Kind, digest, identify, remove_remains, temporary_folder
+from .formats import Kind, identify, readable
 from .model import VGGWeights, check_layers
 from .registry import DEFAULT, SOURCES, Source, by_filename, by_hand, check_published, published
 
@@ -47,11 +49,7 @@ class Found:
 
 def cache_dir() -> Path:
     """Return where converted weights are kept, in `$FASTCONV_CACHE_DIR` or the user's cache."""
-    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
-        return Path(chosen) / "weights"
-    from platformdirs import user_cache_path
-
-    return user_cache_path("fastconv", appauthor=False) / "weights"
+    return files.cache_dir() / "weights"
 
 
 def find(names: Iterable[str] = tuple(SOURCES)) -> Iterator[Found]:
@@ -149,10 +147,10 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        remove_remains(cache)
-        with temporary_folder(cache) as folder:
-            weights = _read(fetch(source, Path(folder), progress=progress))
-            return _keep(weights, cache)
+        files.remove_remains(cache)
+        with files.temporary_folder(cache) as folder:
+            fetched = fetch(source, Path(folder), progress=progress)
+            return _keep(_read(fetched, files.digest(fetched)), cache)
     except OSError as error:
         raise MissingWeightsError(
             f"downloading {name}: {cache} cannot be written ({error}); FASTCONV_CACHE_DIR chooses another folder"
@@ -207,7 +205,8 @@ def _load_file(path: Path, log: Log) -> VGGWeights:
             packed = quantized.unpack(path, SOURCES["vgg19-q8"].filename, Path(folder))
             return replace(_load_file(packed, log), path=path)
     cache = cache_dir()
-    sha256 = digest(path, "sha256")
+    with readable(path):
+        sha256 = files.digest(path)
     for kept in sorted(cache.glob(f"*-{sha256[:16]}.npz")):
         try:
             weights = converted.read(kept)
@@ -267,10 +266,9 @@ def _keep(weights: VGGWeights, cache: Path) -> VGGWeights:
     return replace(weights, path=kept)
 
 
-def _read(path: Path, sha256: str | None = None) -> VGGWeights:
+def _read(path: Path, sha256: str) -> VGGWeights:
     """Read a file of one of the foreign formats."""
     kind = identify(path)
-    sha256 = sha256 or digest(path, "sha256")
     source = published(path, sha256)
     if source is None and (namesake := by_filename(path.name)) and path.stat().st_size == namesake.size:
         check_published(path, sha256, namesake)  # the right name and size with another content: damaged

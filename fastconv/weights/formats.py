@@ -1,21 +1,12 @@
-"""Files as such: what kind they are, their digests, and writing them so that no half of one is ever seen."""
+"""The formats of weight files, told apart by what they hold."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import re
-import secrets
-import shutil
-import stat
-import tempfile
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import IO
 
 from .errors import UnreadableFileError, WrongFileError
 
@@ -99,52 +90,3 @@ def _instead(head: bytes) -> str:
     if head.startswith(b"MATLAB 7.3"):
         return "a MATLAB 7.3 file (save it with -v7)"
     return f"a file of an unknown kind, which begins with {head[:16]!r}"
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """Return the digest of the file `path` in hexadecimal; `algorithm` is "sha256" or "md5"."""
-    hasher = hashlib.new(algorithm, usedforsecurity=False)
-    with readable(path), path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    return hasher.hexdigest()
-
-
-#: The names of temporary files and folders, which nobody else gives, so that what a killed process leaves can be told.
-_TEMPORARY = re.compile(r"\.fastconv-([0-9a-f]{16}|[0-9a-z_]{8})\.part")
-_DAY = 86_400  # seconds
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the name `path` only when the block has ended well, and else leaves nothing."""
-    temporary = path.with_name(f".fastconv-{secrets.token_hex(8)}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def temporary_folder(parent: Path) -> tempfile.TemporaryDirectory[str]:
-    """Make a folder in `parent` that vanishes after the block."""
-    return tempfile.TemporaryDirectory(prefix=".fastconv-", suffix=".part", dir=parent)
-
-
-def remove_remains(folder: Path) -> None:
-    """Remove the temporary files and folders that processes killed a day ago or more have left in `folder`."""
-    for path in folder.iterdir():
-        if _TEMPORARY.fullmatch(path.name):
-            with contextlib.suppress(OSError):  # somebody else's, or gone by now: no reason to give up
-                _remove_if_old(path)
-
-
-def _remove_if_old(path: Path) -> None:
-    status = path.lstat()
-    if status.st_mtime > time.time() - _DAY:
-        return
-    if stat.S_ISDIR(status.st_mode):
-        shutil.rmtree(path)
-    elif stat.S_ISREG(status.st_mode):  # not where a link leads
-        path.unlink()
