@@ -17,7 +17,7 @@ FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
 MAY_IMPORT = {
     FACE: {"conv", "pool", "kernels.jit"},
     "cli": {FACE, "style", "weights", "kernels.jit"},
-    "style": {FACE, "nn", "weights", "kernels.jit"},
+    "style": {FACE, "files", "nn", "weights", "kernels.jit"},
     "nn": {
         "conv",
         "pool",
