@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,24 +22,8 @@ from fastconv import __version__
 if TYPE_CHECKING:
     from fastconv.weights import Found
 
-# "style" holds "weights", and those after it hold "style".
-_EXTRAS = ("weights", "style", "movie", "demo", "study")
-_EXTRA_OF = {
-    "scipy": "weights",
-    "h5py": "weights",
-    "pooch": "weights",
-    "tqdm": "weights",
-    "PIL": "style",
-    "imageio": "movie",
-    "tifffile": "style",
-    "numpngw": "style",
-    "psutil": "style",
-    "shtab": "style",
-    "threadpoolctl": "style",
-    "imageio_ffmpeg": "movie",
-    "skimage": "demo",
-    "matplotlib": "study",
-}
+# Modules that are called otherwise than the packages they come in.
+_PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image"}
 
 
 class Exit(IntEnum):
@@ -134,10 +119,26 @@ def _missing_extra(error: ModuleNotFoundError, extra: str) -> str | None:
     `extra` is what the subcommand needs in any case, so that one installation is enough.
     """
     module = (error.name or "").partition(".")[0]
-    if module not in _EXTRA_OF:
+    package = _PACKAGE_OF.get(module, module.lower().replace("_", "-"))
+    extras = _extras()
+    enough = [name for name, brought in extras.items() if package in brought and extras[extra] <= brought]
+    if not enough:
         return None
-    needed = max(extra, _EXTRA_OF[module], key=_EXTRAS.index)
-    return f"{module} is not installed; this command needs: pip install 'fastconv[{needed}]'"
+    smallest = min(enough, key=lambda name: len(extras[name]))
+    return f"{module} is not installed; this command needs: pip install 'fastconv[{smallest}]'"
+
+
+def _extras() -> dict[str, set[str]]:
+    """Return the packages that each of our extras brings, those of extras within it too, as the metadata lists them."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    extras: dict[str, set[str]] = {}
+    with suppress(PackageNotFoundError):  # as in a checkout that was never installed
+        for requirement in requires("fastconv") or ():
+            if match := re.match(r"([\w.-]+).*\bextra == ['\"]([\w-]+)", requirement):
+                package, extra = match.groups()
+                extras.setdefault(extra, set()).add(package.lower())
+    return extras
 
 
 def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
