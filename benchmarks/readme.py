@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fastconv.files import replacing
+
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
 REFERENCES = ("loops", "im2col")
@@ -54,9 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.readme", description=__doc__)
     parser.add_argument("results", type=Path, help="what --benchmark-json wrote")
     lines = list(table(json.loads(parser.parse_args().results.read_text())))
-    whole = README.with_suffix(".tmp")
-    whole.write_text(insert(README.read_text(), lines))
-    whole.replace(README)
+    text = insert(README.read_text("utf-8"), lines)
+    with replacing(README) as file:
+        file.write(text.encode())
 
 
 if __name__ == "__main__":

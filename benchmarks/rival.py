@@ -332,7 +332,7 @@ def record_of(side: str, arguments: argparse.Namespace) -> Path:
 
 def conditions(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what one side's result depends on, as JSON knows it, and the digest of its picture."""
-    from fastconv.style.files import sha256
+    from fastconv.files import digest
     from fastconv.style.presets import options_of
 
     inputs = {"content": arguments.content, "style": arguments.style, "weights": arguments.weights}
@@ -341,9 +341,9 @@ def conditions(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         **{name: getattr(arguments, name) for name in ("size", "threads", "steps")},
         **({"preset": str(options_of("best", {}))} if side == OURS else {}),
-        **{name: sha256(path) for name, path in inputs.items()},
+        **{name: digest(path) for name, path in inputs.items()},
         "version": package.__version__,
-        "result": sha256(result) if result.exists() else None,
+        "result": digest(result) if result.exists() else None,
     }
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,25 +22,8 @@ from fastconv import __version__
 if TYPE_CHECKING:
     from fastconv.weights import Found
 
-# "style" holds "weights", and those after it hold "style".
-_EXTRAS = ("weights", "style", "movie", "demo", "study")
-_EXTRA_OF = {
-    "scipy": "weights",
-    "h5py": "weights",
-    "pooch": "weights",
-    "tqdm": "weights",
-    "platformdirs": "weights",
-    "PIL": "style",
-    "imageio": "movie",
-    "tifffile": "style",
-    "numpngw": "style",
-    "psutil": "style",
-    "shtab": "style",
-    "threadpoolctl": "style",
-    "imageio_ffmpeg": "movie",
-    "skimage": "demo",
-    "matplotlib": "study",
-}
+# Modules that are called otherwise than the packages they come in.
+_PACKAGE_OF = {"PIL": "pillow", "skimage": "scikit-image"}
 
 
 class Exit(IntEnum):
@@ -135,10 +119,26 @@ def _missing_extra(error: ModuleNotFoundError, extra: str) -> str | None:
     `extra` is what the subcommand needs in any case, so that one installation is enough.
     """
     module = (error.name or "").partition(".")[0]
-    if module not in _EXTRA_OF:
+    package = _PACKAGE_OF.get(module, module.lower().replace("_", "-"))
+    extras = _extras()
+    enough = [name for name, brought in extras.items() if package in brought and extras[extra] <= brought]
+    if not enough:
         return None
-    needed = max(extra, _EXTRA_OF[module], key=_EXTRAS.index)
-    return f"{module} is not installed; this command needs: pip install 'fastconv[{needed}]'"
+    smallest = min(enough, key=lambda name: len(extras[name]))
+    return f"{module} is not installed; this command needs: pip install 'fastconv[{smallest}]'"
+
+
+def _extras() -> dict[str, set[str]]:
+    """Return the packages that each of our extras brings, those of extras within it too, as the metadata lists them."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    extras: dict[str, set[str]] = {}
+    with suppress(PackageNotFoundError):  # as in a checkout that was never installed
+        for requirement in requires("fastconv") or ():
+            if match := re.match(r"([\w.-]+).*\bextra == ['\"]([\w-]+)", requirement):
+                package, extra = match.groups()
+                extras.setdefault(extra, set()).add(package.lower())
+    return extras
 
 
 def _add_info(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -153,7 +153,7 @@ def _info(args: argparse.Namespace) -> Exit:
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         print(f"{name:{width}}{value}")
-    for line in _weights_found(args.extra):
+    for line in _weights_found():
         print(f"{'weights':{width}}{line}")
     return Exit.DONE
 
@@ -162,7 +162,9 @@ def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = {"python": f"{platform.python_version()} ({platform.platform()})"}
+    # Not platform.platform(), which runs `uname` from wherever PATH leads, be it the current folder.
+    system = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    versions = {"python": f"{platform.python_version()} ({system})"}
     for name in ("numpy", "numba", "llvmlite", "tbb"):
         try:
             versions[name] = version(name)
@@ -171,13 +173,10 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _weights_found(extra: str) -> list[str]:
+def _weights_found() -> list[str]:
     from fastconv.weights import find
 
-    try:
-        return [_describe(found) for found in find()] or ["none found; a first use downloads them"]
-    except ModuleNotFoundError as error:
-        return [_missing_extra(error, extra) or str(error)]
+    return [_describe(found) for found in find()] or ["none found; a first use downloads them"]
 
 
 def _describe(found: Found) -> str:

@@ -17,7 +17,7 @@ FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
 MAY_IMPORT = {
     FACE: {"conv", "pool", "jit"},
     "cli": {FACE, "style", "weights", "jit"},
-    "style": {FACE, "nn", "weights", "jit"},
+    "style": {FACE, "files", "nn", "weights", "jit"},
     "nn": {"conv", "pool", "fused", "backend"},
     "fused": {"algorithms", "backend", "checks", "geometry"},
     "conv": {"algorithms", "backend", "checks", "geometry", "jit"},
@@ -27,11 +27,13 @@ MAY_IMPORT = {
     "backend": {"geometry", "kernels", "reference"},
     "checks": {"geometry", "results"},
     "kernels": {"geometry", "jit"},
-    "jit": set(),
+    "jit": {"files"},
+    "files": set(),
     "geometry": set(),
     "reference": set(),
     "results": set(),
-    "weights": set(),
+    "weights": {"files", "programs"},
+    "programs": set(),
 }
 # Part -> libraries that it may load when it is imported; the others load theirs within functions.
 MAY_LOAD = {
@@ -52,8 +54,10 @@ MAY_LOAD = {
     "reference": {"numpy"},
     "results": {"numpy"},
     "weights": {"numpy"},
+    "files": set(),
+    "programs": set(),
 }
-HEAVY = {"scipy", "PIL", "h5py", "pooch", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
+HEAVY = {"scipy", "PIL", "h5py", "pooch", "platformdirs", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
 
 
 class Import(NamedTuple):

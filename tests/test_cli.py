@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -95,6 +96,15 @@ def raiser(error):
     return raise_it
 
 
+def modules_of(extra):
+    """Return the modules that an extra of the project file adds to those of the extras within it."""
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    module_of = {"Pillow": "PIL", "scikit-image": "skimage", "imageio-ffmpeg": "imageio_ffmpeg"}
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in project["optional-dependencies"][extra]]
+    return [module_of.get(name, name) for name in names if name != "fastconv"]
+
+
 class TestMissingExtra:
     @pytest.fixture
     def without(self, monkeypatch):
@@ -133,24 +143,29 @@ class TestMissingExtra:
         assert code == 1
         assert "Traceback" in err
 
-    def test_the_table_is_that_of_the_project_file(self):
-        tomllib = pytest.importorskip("tomllib")
-        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-        module_of = {"Pillow": "PIL", "scikit-image": "skimage", "imageio-ffmpeg": "imageio_ffmpeg"}
-        expected = {}
-        for extra in cli._EXTRAS:
-            for requirement in project["optional-dependencies"][extra]:
-                name = re.match(r"[\w-]+", requirement)[0]
-                if name != "fastconv":
-                    expected[module_of.get(name, name)] = extra
-        assert expected == cli._EXTRA_OF
+    @pytest.mark.parametrize("extra", ["weights", "style", "movie", "demo", "study"])
+    def test_every_requirement_of_the_project_file_is_told(self, extra):
+        for module in modules_of(extra):
+            assert cli._missing_extra(ModuleNotFoundError(name=module), "weights").endswith(f"'fastconv[{extra}]'")
 
-    def test_info_does_without(self, run, without, monkeypatch):
-        monkeypatch.delenv("FASTCONV_CACHE_DIR")
-        without("platformdirs")
-        code, out, _ = run("info")
+    def test_what_no_single_extra_of_a_command_brings(self):
+        assert "'fastconv[all]'" in cli._missing_extra(ModuleNotFoundError(name="imageio"), "study")
+
+    def test_a_checkout_that_was_never_installed(self, run, without, monkeypatch, published_mat):
+        without("scipy")
+        monkeypatch.setattr(importlib.metadata, "requires", raiser(importlib.metadata.PackageNotFoundError))
+        code, _, err = run("weights", "convert", str(published_mat))
+        assert code == 1
+        assert "scipy" in err
+
+    @pytest.mark.parametrize("argv", [("info",), ("weights", "list")])
+    def test_what_does_without(self, run, without, argv):
+        for extra in ("weights", "style", "movie", "demo", "study"):
+            for name in modules_of(extra):
+                without(name)
+        code, out, _ = run(*argv)
         assert code == 0
-        assert "pip install 'fastconv[weights]'" in out
+        assert "vgg19" in out or "none found" in out
 
 
 class TestInfo:
@@ -165,6 +180,14 @@ class TestInfo:
         assert {"numpy", "numba", "llvmlite", "tbb"} <= facts.keys()
         assert jit.describe().items() <= facts.items()
         assert facts["weights"] == f"vgg19: weights/{MAT} (./weights)"
+
+    @pytest.mark.skipif(os.name == "nt", reason="Python asks no program of PATH there")
+    def test_no_program_of_the_current_folder_runs(self, tmp_path):
+        (tmp_path / "uname").write_text("#!/bin/sh\ntouch ran\n")
+        (tmp_path / "uname").chmod(0o755)
+        command = [sys.executable, "-c", "from fastconv import cli; cli.main(['info'])"]
+        subprocess.run(command, env={**os.environ, "PATH": f":{os.environ['PATH']}"}, capture_output=True, check=True)
+        assert not (tmp_path / "ran").exists()
 
     def test_no_weights(self, run):
         assert "none found" in run("info")[1]

@@ -89,5 +89,5 @@ def test_kernels_alone_need_little(wheel):
     metadata = zipfile.ZipFile(wheel).read(f"fastconv-{fastconv.__version__}.dist-info/METADATA").decode()
     needed = [line for line in metadata.splitlines() if line.startswith("Requires-Dist:")]
     always = sorted(line.split()[1].split(">")[0] for line in needed if "extra ==" not in line)
-    assert always == ["numba", "numpy", "tbb"]
+    assert always == ["numba", "numpy", "platformdirs", "tbb"]
     assert not [line for line in needed if "torch" in line]

@@ -20,7 +20,7 @@ from fastconv.weights import (
     matconvnet,
     quantized,
 )
-from fastconv.weights.files import Kind, identify, written_whole
+from fastconv.weights.formats import Kind, identify
 from fastconv.weights.model import KERNEL_SHAPES, check_layers
 
 
@@ -303,16 +303,6 @@ class TestConverted:
         with pytest.raises(WrongFileError, match="damaged"):
             converted.read(path)
         assert not canary.exists()
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as file:  # noqa: PT012
-        file.write(b"new")
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def zip_of(*names):

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import os
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -17,6 +19,7 @@ from fastconv.weights import (
     WrongFileError,
     cache_dir,
     convert,
+    converted,
     find,
     load,
     load_file,
@@ -152,6 +155,37 @@ class TestConversion:
         assert not copy.exists()
         assert "removed" in said[0]
 
+    @pytest.mark.parametrize("name", [MAT, H5, BIN, SOURCES["vgg19-q8"].wheel, "vgg19.npz", "a link"])
+    def test_a_file_that_somebody_put_into_the_cache_is_not_removed(self, tmp_path, name):
+        cache_dir().mkdir(parents=True)
+        mine = cache_dir() / name
+        if name == "a link":
+            mine = cache_dir() / "vgg19-0123456789abcdef.npz"
+            try:
+                mine.symlink_to(tmp_path / "mine.npz")
+            except OSError:
+                pytest.skip("no symbolic links here")
+        mine.write_bytes(b"\x1f\x8b packed")
+        with pytest.raises(WrongFileError, match="a gzip archive"):
+            load()
+        assert mine.read_bytes() == b"\x1f\x8b packed"
+
+    @pytest.mark.parametrize("reason", ["cannot be read", "version 2 of the format"])
+    def test_a_copy_of_the_cache_that_may_be_right_is_not_removed(self, network, monkeypatch, tmp_path, reason):
+        copy = convert(network(tmp_path / "elsewhere", BIN)).rename(cache_dir() / "vgg19-q8-0123456789abcdef.npz")
+        if reason == "cannot be read":
+            monkeypatch.setattr(Path, "open", raiser(PermissionError(13, "Permission denied")))
+        else:
+            monkeypatch.setattr(converted, "_VERSION", 2)
+            convert(network(tmp_path / "elsewhere", BIN), copy)
+            monkeypatch.setattr(converted, "_VERSION", 1)
+        said = []
+        with pytest.raises(MissingWeightsError):
+            load(log=said.append)
+        assert reason in said[0]
+        assert "passed over" in said[0]
+        assert copy.exists()
+
     def test_a_damaged_file_of_the_user_is_not_passed_over(self, network, tmp_path):
         network(tmp_path / "weights", BIN)
         (tmp_path / "weights" / MAT).write_bytes(b"<html>404</html>")
@@ -271,19 +305,95 @@ class TestMissing:
             load(tmp_path)
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(monkeypatch):
-    cache_dir().mkdir(parents=True)
-    old, new, kept = cache_dir() / ".fetch-old", cache_dir() / ".fetch-new", cache_dir() / "vgg19.npz"
-    for folder in (old, new):
-        folder.mkdir()
-        (folder / "half").touch()
-    kept.touch()
-    for path in (old, kept):
-        os.utime(path, (time.time() - 1e5,) * 2)
-    monkeypatch.setattr(search, "fetch", lambda *_, **__: (_ for _ in ()).throw(MissingWeightsError("no network")))
-    with pytest.raises(MissingWeightsError):
-        search.download("vgg19")
-    assert sorted(path.name for path in cache_dir().iterdir()) == [".fetch-new", "vgg19.npz"]
+# A download that is killed while it writes, as if by signal.
+KILLED = """
+import os
+from fastconv import files
+from fastconv.weights import search
+
+def fetch(source, folder, progress):
+    (folder / "half").touch()
+    with files.replacing(folder.parent / "vgg19.npz"):
+        os._exit(0)
+
+search.fetch = fetch
+search.download("vgg19")
+"""
+
+
+class TestRemains:
+    @pytest.fixture
+    def clean(self, monkeypatch):
+        """Return a function that runs what cleans the cache up, a download that fails, and returns what is left."""
+
+        def run():
+            with pytest.raises(MissingWeightsError, match="no network"):
+                search.download("vgg19")
+            return sorted(path.name for path in cache_dir().iterdir())
+
+        monkeypatch.setattr(search, "fetch", raiser(MissingWeightsError("no network")))
+        cache_dir().mkdir(parents=True)
+        return run
+
+    @staticmethod
+    def make_folder(name):
+        (cache_dir() / name).mkdir()
+        (cache_dir() / name / "half").touch()
+        return cache_dir() / name
+
+    def test_what_a_killed_process_left_is_removed_after_a_day(self, clean):
+        subprocess.run([sys.executable, "-c", KILLED], check=True)
+        left = clean()
+        assert [(cache_dir() / name).is_dir() for name in left] in ([True, False], [False, True])
+        (cache_dir() / "vgg19.npz").touch()
+        for path in cache_dir().iterdir():
+            grow_old(path)
+        assert clean() == ["vgg19.npz"]
+
+    @pytest.mark.parametrize(
+        "name", [".git", ".env", ".fetch-notes", ".fastconv-notes", ".fastconv-notes.part", "weights"]
+    )
+    @pytest.mark.parametrize("kind", ["file", "folder"])
+    def test_nothing_else_is(self, clean, name, kind):
+        path = cache_dir() / name
+        path.write_text("mine") if kind == "file" else self.make_folder(name)
+        grow_old(path)
+        assert clean() == [name]
+
+    def test_nor_where_a_link_leads(self, clean, tmp_path):
+        mine = tmp_path / "mine"
+        mine.mkdir()
+        (mine / "file").touch()
+        names = [".fastconv-0123456789abcdef.part", ".fastconv-abcdefgh.part"]
+        for name, target in zip(names, (mine / "file", mine), strict=True):
+            try:
+                (cache_dir() / name).symlink_to(target)
+            except OSError:
+                pytest.skip("no symbolic links here")
+            grow_old(cache_dir() / name, follow_symlinks=False)
+            grow_old(target)
+        inside = self.make_folder(".fastconv-ijklmnop.part")
+        (inside / "link").symlink_to(mine)
+        grow_old(inside)
+        assert clean() == names
+        assert (mine / "file").exists()
+
+    def test_one_that_cannot_be_removed_is_left(self, clean, monkeypatch):
+        path = self.make_folder(".fastconv-abcdefgh.part")
+        grow_old(path)
+        monkeypatch.setattr("fastconv.files._remove_if_old", raiser(PermissionError("somebody else's")))
+        assert clean() == [path.name]
+
+
+def raiser(error):
+    def raise_it(*_, **__):
+        raise error
+
+    return raise_it
+
+
+def grow_old(path, **options):
+    os.utime(path, (time.time() - 1e5,) * 2, **options)
 
 
 def test_real_shapes_through_every_step(weight_files, full_layers, tidy):

@@ -15,8 +15,6 @@ import os
 import pickle
 import platform
 import stat
-import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,8 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+from fastconv import files
 
 from .target import target
 
@@ -38,18 +38,6 @@ _NOT_IN_CODE = {
     "NUMBA_THREADING_LAYER",
     "NUMBA_THREADING_LAYER_PRIORITY",
 }
-
-
-def user_cache_dir() -> Path:
-    """Return the user's cache directory for this package: ``$FASTCONV_CACHE_DIR``, or the platform's custom."""
-    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
-        return base / "fastconv" / "Cache"  # as platformdirs names it
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/fastconv").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fastconv"
 
 
 @functools.cache
@@ -79,8 +67,8 @@ def cache_dir() -> Path | None:
 
     The files hold machine code and pickles, so a directory that somebody else can write to is not used.
     """
-    path = user_cache_dir() / "kernels" / _build()
     try:
+        path = files.cache_dir() / "kernels" / _build()
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = path.stat()
         if hasattr(os, "geteuid"):
@@ -90,7 +78,7 @@ def cache_dir() -> Path | None:
         probe = path / f".probe-{os.getpid()}-{threading.get_ident()}"
         probe.touch()
         probe.unlink()
-    except OSError:
+    except (OSError, RuntimeError):  # the second where the user has no home
         return None
     return path
 
@@ -139,8 +127,9 @@ class KernelCache(NullCache):
         path = self._path(sig)
         if path is None or not CompileResultCacheImpl.check_cachable(self, data):
             return
-        with contextlib.suppress(OSError):
-            _write(path, _entry(self._label(sig), dumps(data._reduce())))
+        entry = _entry(self._label(sig), dumps(data._reduce()))
+        with contextlib.suppress(OSError), files.replacing(path) as file:
+            file.write(entry)
 
     def _label(self, sig: Any) -> dict[str, str]:
         return {"kernel": self._kernel, "signature": str(sig)}
@@ -165,14 +154,3 @@ def _payload(content: bytes, label: dict[str, str]) -> bytes | None:
     header, _, code = content.partition(b"\n")
     expected = {**label, "sha256": hashlib.sha256(code).hexdigest()}
     return code if json.loads(header) == expected else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -20,8 +20,9 @@ import numpy as np
 
 import fastconv
 from fastconv import jit
+from fastconv.files import digest, replacing
 from fastconv.nn.optim import Adam
-from fastconv.style.files import OutputError, is_there, replacing, sha256, target_of
+from fastconv.style.files import OutputError, is_there, target_of
 from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of
 from fastconv.style.lbfgs import LBFGS
 from fastconv.style.movie import Frame
@@ -106,7 +107,7 @@ class Checkpoint:
     def _refer_to(self, source: PictureLike) -> dict[str, Any]:
         if isinstance(source, str | os.PathLike):
             path = Path(source).absolute()
-            return {"path": str(path), "sha256": sha256(path)}
+            return {"path": str(path), "sha256": digest(path)}
         picture, key = load(source), f"picture{len(self._pictures)}"
         self._pictures[key] = picture.rgb if picture.alpha is None else np.dstack([picture.rgb, picture.alpha])
         return {"stored": key, "name": name_of(source)}
@@ -387,7 +388,7 @@ class Saved:
         path = Path(reference["path"])
         if not path.is_file():
             raise ImageError(f"{path} does not exist; the run in {self.path} needs it")
-        if sha256(path) != reference["sha256"]:
+        if digest(path) != reference["sha256"]:
             raise CheckpointError(f"{path} is not the picture that it was when the run in {self.path} began")
         return path
 

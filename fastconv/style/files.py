@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
-import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+
+from fastconv.files import replacing
 
 
 class OutputError(OSError):
@@ -93,27 +90,6 @@ def _check_name(path: Path, target: Path) -> None:
         raise OutputError(f"{path} cannot be made: {error.strerror}") from error
 
 
-@contextmanager
-def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the place of `path` after the block, or vanishes if that fails.
-
-    The file that was there before is kept under the name `previous`, if one is given.
-    """
-    target = target_of(path)  # a symbolic link stays one
-    temporary = target.with_name(f".fastconv-{secrets.token_hex(8)}.part")  # short: there are names of full length
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and target.exists():
-            target.replace(previous)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def write(path: Path, data: bytes) -> None:
     """Write a file, all of it or nothing.
 
@@ -127,12 +103,3 @@ def write(path: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}") from error
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 digest of a file in hexadecimal."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    return hasher.hexdigest()

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from fastconv.style.files import OutputError, check_writable, is_folder, replacing
+from fastconv.files import replacing
+from fastconv.style.files import OutputError, check_writable, is_folder
 
 __all__ = [
     "ImageError",

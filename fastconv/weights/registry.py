@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastconv.files import digest
+
 from .errors import WrongFileError
-from .files import digest
 
 
 @dataclass(frozen=True)

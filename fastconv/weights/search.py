@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fastconv import files
+
 from . import converted, keras, matconvnet, quantized
-from .errors import MissingWeightsError, WeightsError, WrongFileError
+from .errors import MissingWeightsError, UnreadableFileError, WeightsError, WrongFileError
 from .fetch import fetch
-from .files import Kind, digest, identify
+from .formats import Kind, identify, readable
 from .model import VGGWeights, check_layers
 from .registry import DEFAULT, SOURCES, Source, by_filename, by_hand, check_published, published
 
@@ -49,11 +49,7 @@ class Found:
 
 def cache_dir() -> Path:
     """Return where converted weights are kept, in `$FASTCONV_CACHE_DIR` or the user's cache."""
-    if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
-        return Path(chosen) / "weights"
-    from platformdirs import user_cache_path
-
-    return user_cache_path("fastconv", appauthor=False) / "weights"
+    return files.cache_dir() / "weights"
 
 
 def find(names: Iterable[str] = tuple(SOURCES)) -> Iterator[Found]:
@@ -151,21 +147,14 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
     cache = cache_dir()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _remove_remains(cache)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as folder:
-            weights = _read(fetch(source, Path(folder), progress=progress))
-            return _keep(weights, cache)
+        files.remove_remains(cache)
+        with files.temporary_folder(cache) as folder:
+            fetched = fetch(source, Path(folder), progress=progress)
+            return _keep(_read(fetched, files.digest(fetched)), cache)
     except OSError as error:
         raise MissingWeightsError(
             f"downloading {name}: {cache} cannot be written ({error}); FASTCONV_CACHE_DIR chooses another folder"
         ) from error
-
-
-def _remove_remains(cache: Path) -> None:
-    """Remove what a process that was killed a day ago or more has left half-written."""
-    for remains in cache.glob(".*"):
-        if remains.stat().st_mtime < time.time() - 86_400:
-            shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
 
 
 def _load_path(path: Path, asked_by: str, log: Log) -> VGGWeights:
@@ -185,9 +174,12 @@ def _load_first(candidates: Iterable[Found], log: Log) -> VGGWeights | None:
         try:
             return load_file(found.path, log=log)
         except WrongFileError as error:
-            # What a user put somewhere is not passed over in silence, but the cache is ours to mend.
-            if found.place != _CACHE:
+            # What a user put somewhere is not passed over in silence, nor removed, but our own copies are ours to mend.
+            if found.place != _CACHE or not converted.is_named_by_us(found.path):
                 raise
+            if isinstance(error, UnreadableFileError):
+                log(f"{error}; it is passed over")
+                continue
             log(f"{error}; it is removed")
             found.path.unlink(missing_ok=True)
     return None
@@ -199,7 +191,9 @@ def load_file(path: Path, *, log: Log | None = None) -> VGGWeights:
         return _load_file(path, log or (lambda message: None))
     except WrongFileError as error:
         namesake = by_filename(path.name)
-        raise WrongFileError(f"{error}. {by_hand(namesake)}" if namesake else str(error)) from error
+        if namesake is None:
+            raise
+        raise type(error)(f"{error}. {by_hand(namesake)}") from error
 
 
 def _load_file(path: Path, log: Log) -> VGGWeights:
@@ -211,7 +205,8 @@ def _load_file(path: Path, log: Log) -> VGGWeights:
             packed = quantized.unpack(path, SOURCES["vgg19-q8"].filename, Path(folder))
             return replace(_load_file(packed, log), path=path)
     cache = cache_dir()
-    sha256 = digest(path, "sha256")
+    with readable(path):
+        sha256 = files.digest(path)
     for kept in sorted(cache.glob(f"*-{sha256[:16]}.npz")):
         try:
             weights = converted.read(kept)
@@ -271,10 +266,9 @@ def _keep(weights: VGGWeights, cache: Path) -> VGGWeights:
     return replace(weights, path=kept)
 
 
-def _read(path: Path, sha256: str | None = None) -> VGGWeights:
+def _read(path: Path, sha256: str) -> VGGWeights:
     """Read a file of one of the foreign formats."""
     kind = identify(path)
-    sha256 = sha256 or digest(path, "sha256")
     source = published(path, sha256)
     if source is None and (namesake := by_filename(path.name)) and path.stat().st_size == namesake.size:
         check_published(path, sha256, namesake)  # the right name and size with another content: damaged

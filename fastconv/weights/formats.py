@@ -1,17 +1,14 @@
-"""Files as such: what kind they are, their digests, and writing them so that no half of one is ever seen."""
+"""The formats of weight files, told apart by what they hold."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import IO
 
-from .errors import WrongFileError
+from .errors import UnreadableFileError, WrongFileError
 
 
 class Kind(Enum):
@@ -49,11 +46,17 @@ def identify(path: Path) -> Kind:
 
 
 def _head(path: Path) -> bytes:
+    with readable(path), path.open("rb") as file:
+        return file.read(1024)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn a failure to read `path` into an UnreadableFileError."""
     try:
-        with path.open("rb") as file:
-            return file.read(1024)
+        yield
     except OSError as error:
-        raise WrongFileError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UnreadableFileError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _identify_zip(path: Path) -> Kind:
@@ -87,27 +90,3 @@ def _instead(head: bytes) -> str:
     if head.startswith(b"MATLAB 7.3"):
         return "a MATLAB 7.3 file (save it with -v7)"
     return f"a file of an unknown kind, which begins with {head[:16]!r}"
-
-
-def digest(path: Path, algorithm: str) -> str:
-    """Return the digest of the file `path` in hexadecimal; `algorithm` is "sha256" or "md5"."""
-    hasher = hashlib.new(algorithm, usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                hasher.update(block)
-    except OSError as error:
-        raise WrongFileError(f"{path}: cannot be read: {error.strerror}") from error
-    return hasher.hexdigest()
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the name `path` only when the block has ended well, and else leaves nothing."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
