@@ -59,6 +59,12 @@ def fingerprints(chosen: Mapping[str, Compute], threads: Iterable[int]) -> Itera
             yield f"{name}, {dtype}, threads {count}", digest(compute(Inputs(dtype)))
 
 
+def read(path: Path, threads: Iterable[int]) -> dict[str, str]:
+    """Return the fingerprints in a file, those for some numbers of threads."""
+    endings = tuple(f", threads {count}" for count in threads)
+    return {name: value for name, value in json.loads(path.read_text()).items() if name.endswith(endings)}
+
+
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     """Yield a line for each case whose digest is another one, or that is on one side only."""
     for name in sorted(before.keys() | now.keys()):
@@ -163,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compute, print and compare; return 1 if a kernel did not run or a case differs."""
     options = _parser().parse_args(arguments)
-    before = json.loads(options.compare.read_text()) if options.compare else None
+    before = read(options.compare, options.threads) if options.compare else None
     now = {}
     with threadpool_limits(1, user_api="blas"):  # how BLAS shares out its sums is none of ours
         for name, value in fingerprints(cases(), options.threads):

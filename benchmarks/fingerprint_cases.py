@@ -113,7 +113,7 @@ CONVOLUTIONS = {
     "depthwise 3x3, large": _conv((1, 16, 45, 70), (16, 1, 3, 3), padding=1, groups=16),
     "depthwise 3x3, asymmetric padding": _conv((1, 16, 45, 47), (16, 1, 3, 3), padding=((0, 2), (1, 0)), groups=16),
     "depthwise 3x3, stride 2": _conv((2, 5, 9, 11), (5, 1, 3, 3), padding=1, groups=5, stride=2),
-    "depthwise 3x3, stride 2, large": _conv((1, 40, 60, 63), (40, 1, 3, 3), padding=1, groups=40, stride=2),
+    "depthwise 3x3, stride 2, large": _conv((1, 20, 80, 150), (20, 1, 3, 3), padding=1, groups=20, stride=2),
     "depthwise 3x3, dilation 2": _conv((1, 16, 45, 47), (16, 1, 3, 3), padding=2, groups=16, dilation=2),
     "depthwise 5x5": _conv((1, 24, 30, 33), (24, 1, 5, 5), padding=2, groups=24),
     "depthwise 5x5, stride 2": _conv((1, 24, 60, 63), (24, 1, 5, 5), padding=2, groups=24, stride=2),
@@ -197,7 +197,16 @@ def _unusual_arrays(make: Inputs) -> Iterator[Any]:
     yield fastconv.conv2d(turned.astype(x.dtype.newbyteorder()), weight, padding=1)
     yield fastconv.conv2d(turned[0], weight, bias, padding=1)
     yield fastconv.conv2d(turned[:0], weight, padding=1)
-    yield fastconv.conv2d(turned[:, :0], weight[:, :0], bias, padding=1)
+    yield fastconv.conv2d(turned[:, :0], weight[:, :0], bias, padding=1, activation="relu")
+    yield fastconv.conv2d_weight_grad(out[:0], turned[:0], weight.shape, padding=1)
+    yield fastconv.conv2d_bias_grad(out[:0])
+
+
+def _large_results(make: Inputs) -> Iterator[Any]:
+    """Results of 38 MB or more, of which the second is given the memory of the first."""
+    x, weight = make(1, 2, 1024, 1024), make(9, 2, 1, 1)
+    for sign in (1, -1):
+        yield fastconv.conv2d(x, sign * weight)
 
 
 def _not_finite(make: Inputs) -> Iterator[Any]:
@@ -409,23 +418,31 @@ def _weights(widths: tuple[int, ...], dtype: Any) -> dict[str, tuple[Array, Arra
     return layers
 
 
-def _vgg(widths: str, size: tuple[int, int], names: str, options: dict[str, str], make: Inputs) -> Iterator[Any]:
+def _vgg(widths: str, shape: tuple[int, int, int], names: str, options: dict[str, str], make: Inputs) -> Iterator[Any]:
+    """Features of pictures, and gradients of all of these, and of those of the first layer asked for alone."""
     network = nn.VGG19(_weights(WIDTHS[widths], make.dtype), dtype=make.dtype, **options)
-    picture = make.picture(*size).transpose(2, 0, 1)[np.newaxis]
-    for _, features in network.walk(picture, ASKED[names], needs_gradient=False):
+    images, height, width = shape
+    pictures = np.stack([make.picture(height, width).transpose(2, 0, 1) for _ in range(images)])
+    for _, features in network.walk(pictures, ASKED[names], needs_gradient=False):
         yield features
-    outputs = network.forward(picture, ASKED[names])
+    outputs = network.forward(pictures, ASKED[names])
     yield from outputs.values()
     yield network.backward({name: make(*features.shape) for name, features in outputs.items()})
+    network.forward(pictures, ASKED[names])
+    yield network.backward({ASKED[names][0]: _add_features})
+
+
+def _add_features(features: Array, total: Array) -> None:
+    total += features
 
 
 def _networks() -> Named:
     for pooling, padding in itertools.product(("max", "average"), ("zeros", "replicate")):
         options = {"pooling": pooling, "padding": padding}
-        for widths, size in (("thin", (38, 50)), ("thin", (150, 141)), ("wide", (64, 90))):
+        for widths, shape in (("thin", (2, 38, 50)), ("thin", (1, 150, 141)), ("wide", (1, 64, 90))):
             for names in ASKED:
-                title = f"VGG19 {widths}, {size[0]}x{size[1]}, {pooling}, {padding}: {names}"
-                yield title, functools.partial(_vgg, widths, size, names, options)
+                title = f"VGG19 {widths}, {shape}, {pooling}, {padding}: {names}"
+                yield title, functools.partial(_vgg, widths, shape, names, options)
 
 
 # --- style transfer -------------------------------------------------------------------------------------------------
@@ -439,45 +456,57 @@ TRANSFERS: dict[str, dict[str, Any]] = {
     "noise": {"init": "noise", "seed": 3, "average": 0.5},
     "style's colours": {"init": "style", "preserve_colors": "luma"},
     "matched colours": {"preserve_colors": "match", "style_scale": 0.5},
+    "steps back": {"learning_rate": 1e4, "clip": False, "steps": 5},
+    "stretched, enlarged, restored": {"size": "60x52", "enlarge": True, "restore_size": True},
     "layers": {"content_layers": ("relu3_2", "relu4_1:2"), "style_layers": ("relu1_2", "pool2:3", "pool4")},
 }
 
 
 def _transfer(options: dict[str, Any], make: Inputs) -> Iterator[Any]:
-    """Three steps at two scales."""
-    yield from _stylize([make.picture(52, 44)], {"size": 56, "min_scale": 40, "steps": 3, **options}, make)
+    """Paint at two scales."""
+    yield from _stylize([make.picture(52, 44)], options, make)
 
 
-def _masked(options: dict[str, Any], make: Inputs) -> Iterator[Any]:
-    """Two styles, each on a part of the picture."""
+def _from_picture(make: Inputs) -> Iterator[Any]:
+    """Begin with another picture."""
+    yield from _stylize([make.picture(52, 44)], {"init": make.picture(30, 40)}, make)
+
+
+def _masked(preset: str, make: Inputs) -> Iterator[Any]:
+    """Paint with two styles, each on a part of the picture."""
     mask = np.zeros((48, 64), np.uint8)
     mask[8:40, :30], mask[:, 30:40] = 255, 100
-    options = {"masks": [mask, 255 - mask], "style_weights": (1.0, 2.0), "size": 56, "min_scale": 40, **options}
-    yield from _stylize([make.picture(52, 44), make.picture(40, 70)], {"steps": 3, **options}, make)
+    options = {"preset": preset, "masks": [mask, 255 - mask], "style_weights": (1.0, 2.0)}
+    yield from _stylize([make.picture(52, 44), make.picture(40, 70)], options, make)
 
 
-def _tiled(options: dict[str, Any], make: Inputs) -> Iterator[Any]:
-    """One step in tiles, of which none may be smaller than 320 px."""
-    options = {"size": 440, "min_scale": 440, "steps": 1, "tile": 320, "enlarge": True, **options}
+def _tiled(preset: str, make: Inputs) -> Iterator[Any]:
+    """Paint in tiles, of which none may be smaller than 320 px."""
+    options = {"preset": preset, "size": 440, "min_scale": 440, "steps": 1, "tile": 320, "enlarge": True}
     yield from _stylize([make.picture(60, 80)], options, make)
 
 
 def _stylize(styles: list[Array], options: dict[str, Any], make: Inputs) -> Iterator[Any]:
     weights = VGGWeights(_weights(WIDTHS["thin"], np.float32), "random", "0" * 64, Path("none.npz"), exact=True)
-    # "tile" given, since without it free memory decides
-    options = {"tile": 0, "dtype": make.dtype.name, **options}
-    result = style.stylize(make.picture(48, 64), styles, weights=weights, **options)
+    # The tile is given, since without it free memory decides.
+    usual = {"size": 56, "min_scale": 40, "steps": 3, "tile": 0, "dtype": make.dtype.name}
+    result = style.stylize(make.picture(48, 64), styles, weights=weights, log=_be_silent, **{**usual, **options})
     yield from (result.image, result.rgb)
     for record in result.losses:
         yield from (record.loss, record.content, record.style)
+
+
+def _be_silent(message: str) -> None:
+    """Print no message: the run that goes back a step would say so."""
 
 
 def _transfers() -> Named:
     for name, options in TRANSFERS.items():
         yield f"style {name}", functools.partial(_transfer, options)
     for name in ("fast", "best"):
-        yield f"style {name}, masks", functools.partial(_masked, {"preset": name})
-        yield f"style {name}, tiles", functools.partial(_tiled, {"preset": name})
+        yield f"style {name}, masks", functools.partial(_masked, name)
+        yield f"style {name}, tiles", functools.partial(_tiled, name)
+    yield "style from another picture", _from_picture
 
 
 def cases() -> dict[str, Compute]:
@@ -485,6 +514,7 @@ def cases() -> dict[str, Compute]:
     others: list[tuple[str, Compute]] = [
         ("conv2d of unusual arrays", _unusual_arrays),
         ("conv2d of NaN and infinity", _not_finite),
+        ("conv2d with large results", _large_results),
         ("conv2d_bias_grad", functools.partial(_bias_grad, (2, 5, 9, 11))),
         ("conv2d_bias_grad, large", functools.partial(_bias_grad, (2, 10, 60, 61))),
     ]
