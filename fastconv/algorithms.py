@@ -96,7 +96,7 @@ def _through(gate: Gate, gradient: Array, geometry: ConvGeometry) -> Array:
         backend().pool_relu_backward(gradient, gate.array, full)
         return full
     if gate.array.dtype == np.uint8:
-        backend().block(gradient, gate.array)
+        np.copyto(gradient, 0, where=gate.array == 0)
     else:
         backend().relu_backward(gradient, gate.array, gradient)
     return gradient

@@ -3,7 +3,7 @@
 from fastconv.kernels.elementwise import adam_step, bias_grad, relu, relu_backward
 from fastconv.kernels.gram import add_gram_gradient, gram
 from fastconv.kernels.pooling import avg_pool, avg_pool_backward, max_pool, max_pool_backward
-from fastconv.kernels.traces import block, empty_trace, pool_relu, pool_relu_backward, relu_trace
+from fastconv.kernels.traces import empty_trace, pool_relu, pool_relu_backward, relu_trace
 
 __all__ = [
     "adam_step",
@@ -11,7 +11,6 @@ __all__ = [
     "avg_pool",
     "avg_pool_backward",
     "bias_grad",
-    "block",
     "empty_trace",
     "gram",
     "max_pool",

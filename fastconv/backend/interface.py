@@ -54,9 +54,6 @@ class Backend(Protocol):
     def relu_trace(self, y: Array, trace: Trace) -> None:
         """Write to `trace`, of the shape of `y`, where a rectified `y` lets gradients pass: 1 or 0."""
 
-    def block(self, gradient: Array, trace: Trace) -> None:
-        """Set `gradient` to zero where a ReLU with this trace lets none pass."""
-
     def pool_relu(self, x: Array, out: Array, trace: Trace) -> None:
         """Pool rectified `x`, (N, C, H, W), by 2x2 to `out` and `trace`, both (N, C, H // 2, W // 2)."""
 

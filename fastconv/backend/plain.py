@@ -77,10 +77,6 @@ def relu_trace(y: Array, trace: Trace) -> None:
     np.logical_not(y <= 0, out=trace.view(bool))  # NaN passes
 
 
-def block(gradient: Array, trace: Trace) -> None:
-    np.copyto(gradient, 0, where=trace == 0)
-
-
 def pool_relu(x: Array, out: Array, trace: Trace) -> None:
     values, indices = im2col.max_pool2d(
         x, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0), dilation=(1, 1), output_size=out.shape[2:]

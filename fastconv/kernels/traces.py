@@ -46,7 +46,7 @@ class Gate(NamedTuple):
 
 
 class ReluTraceJob(jit.Record):
-    """What the kernels of ReLU work on: values or gradients, the bytes of a trace, and how many of each."""
+    """What the kernel of ReLU works on: values, the bytes of a trace, and how many of each."""
 
     values: Elements
     trace: Bytes
@@ -68,33 +68,10 @@ def relu_trace_kernel(t, threads, zero, address):
         n += 1
 
 
-@jit.kernel
-def block_kernel(t, threads, zero, address):
-    """Set gradients to zero where the trace is 0."""
-    job = record(ReluTraceJob, zero, address)
-    n = job.size * t // threads
-    end = job.size * (t + 1) // threads
-    none = splat(zero)
-    while n + lanes(zero) <= end:
-        blocked = equal(load_bytes(zero, job.trace + n), none)
-        store(job.values + n, where(blocked, none, load(job.values + n)))
-        n += lanes(zero)
-    while n < end:
-        if job.trace[n] == 0:
-            job.values[n] = zero
-        n += 1
-
-
 def relu_trace(y: np.ndarray, trace: np.ndarray) -> None:
     """Write to `trace`, of the shape of `y`, where a rectified `y` lets gradients pass: 1 or 0."""
     job = ReluTraceJob(values=jit.address_of(y), trace=jit.address_of(trace), size=y.size)
     relu_trace_kernel(job, y.dtype, jit.threads_for(elements=y.size))
-
-
-def block(gradient: np.ndarray, trace: np.ndarray) -> None:
-    """Set `gradient` to zero where a ReLU with this trace lets none pass."""
-    job = ReluTraceJob(values=jit.address_of(gradient), trace=jit.address_of(trace), size=gradient.size)
-    block_kernel(job, gradient.dtype, jit.threads_for(elements=gradient.size))
 
 
 class PoolTraceJob(jit.Record):

@@ -1,0 +1,71 @@
+"""What algorithms do beside convolving: every one finishes outputs and passes gates as the separate functions do."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import checks
+from fastconv.algorithms import ALGORITHMS, Finish, Gate
+from fastconv.backend import backend
+
+SHAPE = (2, 5, 13, 18)
+WEIGHT_SHAPE = (6, 5, 3, 3)
+
+
+@pytest.fixture
+def case():
+    """A convolution of 13x18 pixels: its geometry, input, weight, bias, and rectified output."""
+    rng = np.random.default_rng(0)
+    x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in (SHAPE, WEIGHT_SHAPE))
+    bias = rng.standard_normal(WEIGHT_SHAPE[0], dtype=np.float32)
+    geometry = checks.conv_geometry(SHAPE, WEIGHT_SHAPE, checks.conv_numbers(1, 1, 1, 1))
+    return geometry, x, weight, bias, fastconv.conv2d(x, weight, bias, padding=1, activation="relu")
+
+
+def empty(shape):
+    return np.full(shape, np.nan, np.float32)
+
+
+def assert_near(found, expected):
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_outputs_are_pooled_and_traced(name, case):
+    geometry, x, weight, bias, y = case
+    algorithm = ALGORITHMS[name]
+    packing = algorithm.pack(weight, geometry, "forward", keep=True)
+    full, trace = empty(y.shape), backend().empty_trace(y.shape)
+    algorithm.forward(x, packing, bias, Finish(relu=True, trace=trace), geometry, full)
+    assert_near(full, y)
+    np.testing.assert_array_equal(trace, full > 0)
+    pooled = empty((2, 6, 6, 9))
+    algorithm.forward(x, packing, bias, Finish(relu=True, pooled=True), geometry, pooled)
+    np.testing.assert_array_equal(pooled, fastconv.max_pool2d(full, 2))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_gradients_pass_gates(name, case):
+    geometry, _, weight, _, y = case
+    algorithm = ALGORITHMS[name]
+    packing = algorithm.pack(weight, geometry, "input_grad", keep=True)
+
+    def input_grad(gradient, gate):
+        out = empty(SHAPE)
+        algorithm.input_grad(gradient.copy(), packing, gate, geometry, out)
+        return out
+
+    gradient = np.random.default_rng(1).standard_normal(y.shape, dtype=np.float32)
+    through_relu = input_grad(fastconv.relu_backward(gradient, y), None)
+    trace = backend().empty_trace(y.shape)
+    backend().relu_trace(y, trace)
+    for gate in (Gate(y), Gate(trace)):
+        assert_near(input_grad(gradient, gate), through_relu)
+
+    pooled, indices = fastconv.max_pool2d(y, 2, return_indices=True)
+    trace = backend().empty_trace(pooled.shape)
+    backend().pool_relu(y, pooled, trace)
+    gradient = gradient[:, :, : pooled.shape[2], : pooled.shape[3]].copy()
+    before_pooling = fastconv.relu_backward(fastconv.max_pool2d_backward(gradient, indices, y.shape), y)
+    expected = input_grad(before_pooling, None)
+    assert_near(input_grad(gradient, Gate(trace, pooled=True)), expected)
