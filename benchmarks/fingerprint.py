@@ -150,12 +150,12 @@ def report_kernels(found: Mapping[str, Any]) -> bool:
 
 
 def report_differences(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Print what differs; return whether all cases of `before` came out the same."""
+    """Print what differs; return whether there are cases in `before` and all came out the same."""
     for line in differences(before, now):
         print(line)
     same = sum(now.get(name) == value for name, value in before.items())
     print(f"{same} of {len(before)} cases are the same")
-    return same == len(before)
+    return bool(before) and same == len(before)
 
 
 def _parser() -> argparse.ArgumentParser:

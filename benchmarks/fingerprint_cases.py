@@ -130,6 +130,8 @@ CONVOLUTIONS = {
     "3x3, large weights": _conv((1, 200, 10, 9), (190, 200, 3, 3), padding=1),
     "3x3, larger weights": _conv((1, 288, 6, 7), (256, 288, 3, 3), padding=1),
     "3x3, large weights, 2 groups": _conv((1, 400, 6, 5), (380, 200, 3, 3), padding=1, groups=2),
+    "3x3, large weights, 324 tiles": _conv((1, 192, 70, 71), (192, 192, 3, 3), padding=1),  # two blocks in float32
+    "3x3, large weights, 169 tiles": _conv((1, 192, 50, 51), (192, 192, 3, 3), padding=1),  # and in float64
     "3x3, weights beyond the cache": _conv((1, 352, 12, 13), (356, 352, 3, 3), padding=1),
 }
 
