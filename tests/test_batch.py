@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
-from fastconv.style import Transfer, objective
-from fastconv.style import batch as batches
-from fastconv.style.batch import output_name
+from fastconv.style import Transfer
+from fastconv.style.algorithm import objective
 from fastconv.style.files import OutputError
+from fastconv.style.running import keeping
+from fastconv.style.running.batch import output_name
 
 OPTIONS = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
 
@@ -117,7 +118,7 @@ def test_colours_are_matched_with_each_photograph(style, folder):
 
 def test_weights_and_targets_are_computed_once(style, monkeypatch):
     loads, targets = [], []
-    load, compute = batches.Transfer.__init__, objective.style_targets
+    load, compute = Transfer.__init__, objective.style_targets
     monkeypatch.setattr(Transfer, "__init__", lambda *a, **k: loads.append(1) or load(*a, **k))
     monkeypatch.setattr(objective, "style_targets", lambda *a: targets.append(a[1].shape[2:]) or compute(*a))
     assert style() == 0
@@ -155,14 +156,14 @@ def test_failures_are_listed_at_the_end(style, photographs, folder, capsys):
 
 
 def test_a_picture_that_cannot_be_saved_is_a_failure_of_its_own(style, folder, capsys, monkeypatch):
-    save = batches.carry_out.__globals__["save"]
+    save = keeping.save
 
     def full(path, *arguments, **options):
         if path.name == "a.png":
             raise OutputError(errno.ENOSPC, "no space left on device")
         save(path, *arguments, **options)
 
-    monkeypatch.setitem(batches.carry_out.__globals__, "save", full)
+    monkeypatch.setattr(keeping, "save", full)
     assert style() == 2
     assert "a.png: [Errno" in capsys.readouterr().err
     assert names(folder / "out") == ["b.jpg", "c.bmp.png"]

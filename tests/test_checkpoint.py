@@ -14,11 +14,12 @@ from PIL import Image
 
 import fastconv
 from fastconv import cli
-from fastconv.style import Transfer, lbfgs
-from fastconv.style import checkpoint as checkpoints
-from fastconv.style import run as runner
-from fastconv.style.checkpoint import Checkpoint, from_arrays, previous, to_arrays
+from fastconv.style import Transfer
+from fastconv.style.algorithm import lbfgs
 from fastconv.style.files import OutputError
+from fastconv.style.running import checkpoint as checkpoints
+from fastconv.style.running import keeping
+from fastconv.style.running.checkpoint import Checkpoint, from_arrays, previous, to_arrays
 
 # Two scales, 64x48 with six steps and 96x64 with three, through the first layers only: a run takes a moment.
 RUN = ["photo.png", "painting.png", "--enlarge", "--size", "96", "--min-scale", "64", "--steps", "3"]
@@ -90,7 +91,7 @@ def saved(style, folder):
 # --- the promise --------------------------------------------------------------------------------------------
 
 KILL_AFTER_STEP = """
-from fastconv.style.transfer import Transfer
+from fastconv.style import Transfer
 step = Transfer._step
 def killed(transfer, *arguments):
     if len(transfer.losses) == NUMBER:
@@ -99,7 +100,7 @@ def killed(transfer, *arguments):
 Transfer._step = killed
 """
 WAIT_BEFORE_THE_LAST_STEP = """
-from fastconv.style.transfer import Transfer
+from fastconv.style import Transfer
 step = Transfer._step
 def waiting(transfer, *arguments):
     if len(transfer.losses) == 8:
@@ -109,7 +110,6 @@ Transfer._step = waiting
 """
 KILL_WHILE_WRITING = """
 import numpy as np
-from fastconv.style import checkpoint
 savez, calls = np.savez, []
 def killed(file, **arrays):
     calls.append(1)
@@ -596,14 +596,14 @@ def test_a_checkpoint_is_written_once_a_minute(style, folder, monkeypatch):
 
 
 def test_a_full_disk_on_the_way_does_not_end_the_run(style, folder, undisturbed, monkeypatch, capsys):
-    save = runner.save
+    save = keeping.save
 
     def full(path, *arguments, **options):
         if "-0" in path.name:
             raise OutputError(f"{path} cannot be written: no space left on device")
         save(path, *arguments, **options)
 
-    monkeypatch.setattr(runner, "save", full)
+    monkeypatch.setattr(keeping, "save", full)
     assert style(*RUN, "-o", "out.png", "--save-every", 4) == 0
     assert "out-0004.png cannot be written: no space left on device; the run goes on" in capsys.readouterr().err
     assert (folder / "out.png").read_bytes() == undisturbed[0]
@@ -614,7 +614,7 @@ def test_at_the_end_all_is_written_that_can_be(style, folder, undisturbed, monke
         raise OutputError(f"{path} cannot be written: no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "save", full)
+        patch.setattr(keeping, "save", full)
         assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", "--log", "log.json") == 5
     assert "out.png cannot be written: no space left on device" in capsys.readouterr().err
     assert losses(folder / "log.json") == undisturbed[1]

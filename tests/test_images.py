@@ -15,16 +15,16 @@ import pytest
 Image = pytest.importorskip("PIL.Image")
 from PIL import ImageCms  # noqa: E402
 
-from fastconv.style import images  # noqa: E402
+from fastconv.style.demo.photograph import demo_photograph  # noqa: E402
+from fastconv.style.files import OutputError  # noqa: E402
 from fastconv.style.images import (  # noqa: E402
     ImageError,
     ImageWarning,
-    OutputError,
     Picture,
     check_output,
-    demo_photograph,
     load,
     name_of,
+    reading,
     resize,
     save,
     size_to_fit,
@@ -317,9 +317,9 @@ def test_truncated_files(tmp_path, noise, name, kept):
 def test_too_many_pixels(tmp_path, noise, monkeypatch):
     path = stored(tmp_path, Image.fromarray(noise))
     before = Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(images, "MAX_PIXELS", 20 * 31)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 20 * 31)
     assert load(path).size == (20, 31)
-    monkeypatch.setattr(images, "MAX_PIXELS", 20 * 31 - 2)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 20 * 31 - 2)
     with pytest.raises(ImageError, match=r"in\.png has more than"):
         load(path)
     assert before == Image.MAX_IMAGE_PIXELS

@@ -12,13 +12,15 @@ from PIL import Image
 from fastconv import weights as vgg_weights
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import Moments, add_moments_gradient
-from fastconv.style import MemoryLimitError, OptionError, Options, Transfer, cost, memory
+from fastconv.style import MemoryLimitError, OptionError, Options, Transfer
+from fastconv.style.algorithm.lbfgs import LBFGS
+from fastconv.style.algorithm.options import parse_memory
+from fastconv.style.algorithm.scales import Scale
+from fastconv.style.algorithm.tiles import lay_out
 from fastconv.style.images import save
-from fastconv.style.lbfgs import LBFGS
-from fastconv.style.movie import Frame, to_jpeg, write_movie
-from fastconv.style.options import parse_memory
-from fastconv.style.scales import Scale
-from fastconv.style.tiles import lay_out
+from fastconv.style.report.film import Frame, to_jpeg
+from fastconv.style.report.movie import write_movie
+from fastconv.style.transfer import cost, memory
 from fastconv.weights.model import KERNEL_SHAPES
 
 GB = 1_000_000_000

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("PIL")
+from fastconv.style.demo.painting import paint
 from fastconv.style.images import resize
-from fastconv.style.painting import paint
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,12 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
-from fastconv.style import movie
 from fastconv.style.files import OutputError
-from fastconv.style.movie import FRAME_SIDE, GIF_SIDE, MOST_FRAMES, Film, Frame, check_movie, to_jpeg, write_movie
-from fastconv.style.report import log_ticks, loss_chart, pick, step_ticks, write_report
+from fastconv.style.report import movie
+from fastconv.style.report.chart import log_ticks, loss_chart, step_ticks
+from fastconv.style.report.film import FRAME_SIDE, MOST_FRAMES, Film, Frame, to_jpeg
+from fastconv.style.report.movie import GIF_SIDE, check_movie, write_movie
+from fastconv.style.report.page import pick, write_report
 from fastconv.style.transfer import LossRecord, Result, Step
 
 RED, BLUE = (200, 30, 20), (20, 40, 210)  # the photograph and the result, which no one confuses

@@ -10,13 +10,16 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import VGG19
-from fastconv.style import ImageError, OptionError, Options, OutputError, charts
-from fastconv.style import study as studies
+from fastconv.style import ImageError, OptionError, Options, OutputError
+from fastconv.style.algorithm.canvas import to_canvas, to_planes
+from fastconv.style.algorithm.objective import Objective
+from fastconv.style.algorithm.presets import PRESETS
 from fastconv.style.images import load
-from fastconv.style.objective import Objective
-from fastconv.style.presets import PRESETS
-from fastconv.style.scales import to_canvas, to_planes
-from fastconv.style.study import Gauge, Measurement, Run, Setting, StudyFiles, carry_out, ratio_of_gradients, study
+from fastconv.style.study import charts
+from fastconv.style.study import study as studies
+from fastconv.style.study.files import StudyFiles
+from fastconv.style.study.runs import Gauge, Measurement, Run, Setting, carry_out, ratio_of_gradients
+from fastconv.style.study.study import study
 from fastconv.weights import load as load_weights
 
 # The first layers and few pixels, so that a run takes a moment.
@@ -241,7 +244,7 @@ def test_the_command(folder, capsys):
 
 @pytest.mark.usefixtures("short")
 def test_without_pictures_it_takes_those_of_the_demo(folder, monkeypatch):
-    monkeypatch.setattr("fastconv.style.run.demo_pictures", lambda: PICTURES)
+    monkeypatch.setattr("fastconv.style.demo.pictures.demo_pictures", lambda: PICTURES)
     assert cli.main(["study", "--quiet"]) == 0
     assert (folder / "study" / "sheet.png").is_file()
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fastconv import weights as vgg_weights
+from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import LAYERS, VGG19
 from fastconv.style import (
     ImageError,
@@ -21,21 +22,19 @@ from fastconv.style import (
     iterate,
     stylize,
 )
-from fastconv.style import scales as scales_module
-from fastconv.style.colors import color_moments, luma, match_colors
-from fastconv.style.objective import Objective
-from fastconv.style.options import layer_weights, parse_size
-from fastconv.style.presets import PRESETS
-from fastconv.style.scales import (
+from fastconv.style.algorithm.canvas import to_canvas, to_picture, to_planes, to_uint8
+from fastconv.style.algorithm.objective import Objective
+from fastconv.style.algorithm.optimizers import resume_moments
+from fastconv.style.algorithm.options import layer_weights, parse_size
+from fastconv.style.algorithm.presets import PRESETS
+from fastconv.style.algorithm.scales import (
     Scale,
     plan_scales,
     style_size,
     target_size,
-    to_canvas,
-    to_picture,
-    to_planes,
 )
-from fastconv.style.transfer import RunningAverage, average_decay
+from fastconv.style.images.colors import color_moments, luma, match_colors
+from fastconv.style.transfer.transfer import RunningAverage, average_decay
 
 MEAN = (123.68, 116.779, 103.939)
 
@@ -204,7 +203,7 @@ def test_a_canvas_holds_the_picture_and_repeats_its_edge(pictures):
 
 
 def test_rounding_cuts_off_what_is_out_of_range():
-    assert scales_module.to_uint8(np.array([-3.0, 0.4, 0.6, 254.6, 300.0])).tolist() == [0, 0, 1, 255, 255]
+    assert to_uint8(np.array([-3.0, 0.4, 0.6, 254.6, 300.0])).tolist() == [0, 0, 1, 255, 255]
 
 
 def test_the_average_of_a_constant_is_that_constant():
@@ -237,10 +236,10 @@ def test_the_average_lasts_a_tenth_of_the_steps(steps, decay):
 
 def test_moments_are_carried_to_the_next_scale():
     rng = np.random.default_rng(1)
-    small, large = (scales_module.Adam(np.zeros((1, 3, *size))) for size in ((32, 48), (48, 64)))
+    small, large = (Adam(np.zeros((1, 3, *size))) for size in ((32, 48), (48, 64)))
     small.m[...], small.t = 3.0, 17
     small.v[...] = rng.exponential(size=small.v.shape) ** 4
-    scales_module.resume_moments(large, small, (32, 48), (40, 60))
+    resume_moments(large, small, (32, 48), (40, 60))
     ratio = 32 * 48 / (40 * 60)
     np.testing.assert_allclose(large.m, 3 * ratio, rtol=1e-6)
     assert large.v.min() >= 0

@@ -15,12 +15,16 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import LAYER_NAMES
-from fastconv.style import Options, Step, stylize
-from fastconv.style import run as runner
+from fastconv.style import Options, Step, Transfer, stylize
+from fastconv.style.algorithm.scales import Scale
+from fastconv.style.demo import pictures as demo
 from fastconv.style.files import OutputError
-from fastconv.style.progress import Clock, Progress, format_seconds
-from fastconv.style.scales import Scale
-from fastconv.style.transfer import Transfer
+from fastconv.style.running.checkpoint import Checkpoint
+from fastconv.style.running.interruption import signals_between_steps
+from fastconv.style.running.outputs import Outputs
+from fastconv.style.running.progress import Clock, Progress
+from fastconv.style.running.run import run
+from fastconv.style.wording import format_seconds
 
 # The first layers only, so that a run takes a moment.
 QUICK = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
@@ -210,8 +214,8 @@ def test_the_demo_needs_no_pictures(style, folder, capsys):
 
 
 def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
-    monkeypatch.setattr(runner, "demo_photograph", lambda: folder / "photo.png")
-    monkeypatch.setattr(runner, "paint", lambda height, width: np.full((height, width, 3), 99, np.uint8))
+    monkeypatch.setattr(demo, "demo_photograph", lambda: folder / "photo.png")
+    monkeypatch.setattr(demo, "paint", lambda height, width: np.full((height, width, 3), 99, np.uint8))
     for expected in ("demo.png", "demo-2.png", "demo-3.png"):
         assert style("--demo", "--quiet", pictures=(), output=()) == 0
         assert capsys.readouterr().out == f"{expected}\n"
@@ -231,7 +235,7 @@ def test_the_demo_replaces_nothing(style, folder, capsys, monkeypatch):
     ],
 )
 def test_the_demo_has_the_size_of_a_preset_that_says_one(style, folder, capsys, monkeypatch, options, size):
-    monkeypatch.setattr(runner, "demo_pictures", lambda: (folder / "photo.png", folder / "painting.png"))
+    monkeypatch.setattr(demo, "demo_pictures", lambda: (folder / "photo.png", folder / "painting.png"))
     assert style("--demo", *options, "--json", pictures=(), output=()) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["size"] == size
 
@@ -429,7 +433,7 @@ def test_an_interrupted_run_saves_what_there_is(folder, number, code):
 
 def test_a_second_interruption_quits_at_once():
     code = (
-        "import signal; from fastconv.style.run import signals_between_steps as between\n"
+        "import signal; from fastconv.style.running.interruption import signals_between_steps as between\n"
         "with between(lambda: print('first', flush=True)) as interruption:\n"
         "    signal.raise_signal(signal.SIGINT); assert interruption.signal == signal.SIGINT\n"
         "    signal.raise_signal(signal.SIGINT); print('second')"
@@ -440,7 +444,7 @@ def test_a_second_interruption_quits_at_once():
 
 def test_handlers_are_given_back():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with runner.signals_between_steps(lambda: None):
+    with signals_between_steps(lambda: None):
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
@@ -588,7 +592,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_unfinished_pictur
         raise OutputError("no space left")
 
     monkeypatch.setattr(Transfer, "_step", failing)
-    monkeypatch.setattr(runner.Checkpoint, "write", full)
+    monkeypatch.setattr(Checkpoint, "write", full)
     assert style("--checkpoint", "run.npz") == 1
     assert "the checkpoint could not be written: no space left" in capsys.readouterr().err
     assert size_of(folder / "out-unfinished.png") == (48, 32)
@@ -601,7 +605,7 @@ def test_a_run_whose_progress_nobody_reads_leaves_its_picture(folder, monkeypatc
     monkeypatch.setattr(Progress, "update", closed)
     options = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1",)}
     with pytest.raises(BrokenPipeError):
-        runner.run("photo.png", ["painting.png"], runner.Outputs(Path("out.png")), progress=sys.stderr, **options)
+        run("photo.png", ["painting.png"], Outputs(Path("out.png")), progress=sys.stderr, **options)
     assert size_of(folder / "out-unfinished.png") == (48, 32)
 
 

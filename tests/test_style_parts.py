@@ -10,8 +10,14 @@ from scipy.optimize import minimize, rosen, rosen_der
 
 from fastconv.nn.vgg import LAYER_NAMES
 from fastconv.style import ImageError, OptionError, Options
-from fastconv.style import lbfgs as lbfgs_module
-from fastconv.style.colors import (
+from fastconv.style.algorithm import lbfgs as lbfgs_module
+from fastconv.style.algorithm.canvas import mask_to_canvas
+from fastconv.style.algorithm.lbfgs import LBFGS
+from fastconv.style.algorithm.options import layer_weights
+from fastconv.style.algorithm.presets import PRESETS, options_of
+from fastconv.style.algorithm.textures import mask_at_layer
+from fastconv.style.images import Picture
+from fastconv.style.images.colors import (
     LUMA,
     SMALLEST_VARIANCE,
     color_moments,
@@ -21,11 +27,7 @@ from fastconv.style.colors import (
     symmetric_power,
     with_luma,
 )
-from fastconv.style.images import Picture
-from fastconv.style.lbfgs import LBFGS
-from fastconv.style.masks import at_layer, at_size, load_mask
-from fastconv.style.options import layer_weights
-from fastconv.style.presets import PRESETS, options_of
+from fastconv.style.images.masks import load_mask
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_a_mask_that_is_none_is_refused(mask, message):
 
 def test_a_mask_is_averaged_over_each_pixel_and_repeats_its_edge(rng):
     mask = rng.uniform(size=(40, 60)).astype(np.float32)
-    resized = at_size(mask, (20, 30))
+    resized = mask_to_canvas(mask, (20, 30))
     assert resized.shape == (32, 32)
     np.testing.assert_allclose(resized[:20, :30], mask.reshape(20, 2, 30, 2).mean((1, 3)), atol=1e-6)
     np.testing.assert_array_equal(resized[20:, :30], np.repeat(resized[19:20, :30], 12, axis=0))
@@ -106,7 +108,7 @@ def test_a_mask_is_averaged_over_each_pixel_and_repeats_its_edge(rng):
 )
 def test_a_mask_is_averaged_over_each_position_of_a_layer(rng, layer, side):
     mask = rng.uniform(size=(48, 80))
-    found = at_layer(mask, layer)
+    found = mask_at_layer(mask, layer)
     assert found.shape == (48 // side, 80 // side)
     assert found[0, 1] == pytest.approx(mask[:side, side : 2 * side].mean())
     assert found[-1, 0] == pytest.approx(mask[found.shape[0] * side - side : found.shape[0] * side, :side].mean())

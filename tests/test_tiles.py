@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from fastconv import weights as vgg_weights
 from fastconv.nn.vgg import LAYER_NAMES, LAYERS, VGG19
-from fastconv.style import OptionError, Options, Transfer, checkpoint, cost, tiles
+from fastconv.style import OptionError, Options, Transfer
+from fastconv.style.algorithm import tiles
+from fastconv.style.algorithm.canvas import to_planes
+from fastconv.style.algorithm.objective import Objective, content_losses, style_targets
+from fastconv.style.algorithm.options import SMALLEST_TILE
+from fastconv.style.algorithm.tiles import grid_of, halo_of, lay_out, plan_tiles, stride_of
 from fastconv.style.images import load
-from fastconv.style.objective import Objective, content_losses, style_targets
-from fastconv.style.options import SMALLEST_TILE
-from fastconv.style.scales import to_planes
-from fastconv.style.tiles import grid_of, halo_of, lay_out, plan_tiles, stride_of
+from fastconv.style.running import checkpoint
+from fastconv.style.transfer import cost
 from fastconv.weights import converted
 
 LARGE_TILE = 640  # four tiles for 1024 px

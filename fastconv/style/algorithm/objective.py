@@ -15,11 +15,18 @@ import fastconv
 from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss, one_blas_thread
-from fastconv.style.masks import at_layer
-from fastconv.style.options import Options
-from fastconv.style.scales import Size
-from fastconv.style.textures import GRAMS, MOMENTS, Gathering, Texture, TextureLoss, TextureTerm
-from fastconv.style.tiles import Tile, plan_tiles, stride_of
+from fastconv.style.algorithm.options import Options
+from fastconv.style.algorithm.textures import (
+    GRAMS,
+    MOMENTS,
+    Gathering,
+    Texture,
+    TextureLoss,
+    TextureTerm,
+    mask_at_layer,
+)
+from fastconv.style.algorithm.tiles import Tile, plan_tiles, stride_of
+from fastconv.style.images import Size
 
 Array = NDArray[Any]
 StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
@@ -57,7 +64,7 @@ class Objective:
         Targets by a style's number, height and width. What is there is not computed again, what is missing is
         added: so pictures that are made after each other can share it.
     tile : int, optional
-        As in `fastconv.style.tiles.lay_out`, for all pictures; by default each is taken as a whole.
+        As in `fastconv.style.algorithm.tiles.lay_out`, for all pictures; by default each is taken as a whole.
 
     Notes
     -----
@@ -193,7 +200,7 @@ def style_terms(
             terms.append(TextureTerm(layer, texture_of(options), losses))
             continue
         for loss, mask in zip(losses, masks, strict=True):
-            here = at_layer(mask, layer).astype(dtype)
+            here = mask_at_layer(mask, layer).astype(dtype)
             if here.any():
                 terms.append(TextureTerm(layer, texture_of(options), [loss], here))
     return terms

@@ -16,13 +16,16 @@ from typing import Any, TextIO
 from PIL import Image
 
 from fastconv.style import files
+from fastconv.style.algorithm.options import OptionError
+from fastconv.style.algorithm.presets import options_of
 from fastconv.style.files import OutputError, is_there, target_of
 from fastconv.style.images import FORMATS, ImageError, ImageWarning, PictureLike, load
-from fastconv.style.memory import MemoryLimitError
-from fastconv.style.options import OptionError
-from fastconv.style.presets import options_of
-from fastconv.style.run import Log, Outcome, Outputs, carry_out
+from fastconv.style.running.messages import Log
+from fastconv.style.running.outcome import Outcome
+from fastconv.style.running.outputs import Outputs
+from fastconv.style.running.run import carry_out
 from fastconv.style.transfer import Transfer
+from fastconv.style.transfer.memory import MemoryLimitError
 
 # What can be wrong with one photograph, and need not be with the next.
 FAILURES = (ImageError, OptionError, OutputError, MemoryLimitError, FloatingPointError)
@@ -73,7 +76,7 @@ def run_folder(
     show : callable
         Called with the `Outcome` of each photograph as soon as it is done.
     log, progress, weights, offline, preset, **options
-        As for `fastconv.style.run.run`.
+        As for `fastconv.style.running.run.run`.
 
     Returns
     -------

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 
-from fastconv.style import cost
-from fastconv.style.cost import NOTHING, Loaded
-from fastconv.style.options import SMALLEST_TILE, Options, parse_memory
-from fastconv.style.scales import Size
+from fastconv.style.algorithm.options import SMALLEST_TILE, Options, parse_memory
+from fastconv.style.images import Size
+from fastconv.style.transfer import cost
+from fastconv.style.transfer.cost import NOTHING, Loaded
 
 SHARE = 0.8  # of what is free, so that the machine stays usable
 CGROUPS = Path("/sys/fs/cgroup")
@@ -44,7 +44,7 @@ def choose_tile(size: Size, styles: Sequence[Size], options: Options, loaded: Lo
     Parameters
     ----------
     size, styles, options, loaded
-        As for `fastconv.style.cost.estimate`. A tile among the options is the only one to be tried.
+        As for `fastconv.style.transfer.cost.estimate`. A tile among the options is the only one to be tried.
 
     Raises
     ------

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TextIO, TypeAlias
 
-from fastconv.style.scales import Scale
+from fastconv.style.algorithm.scales import Scale
 from fastconv.style.transfer import Step
+from fastconv.style.wording import format_seconds
 
 Work: TypeAlias = Callable[[Scale], float]
 
@@ -118,12 +119,3 @@ class Clock:
     def seconds_left(self) -> float | None:
         """Estimate for the rest of the run, None as long as there is nothing to go by."""
         return self._seconds / self._done * self._left if self._done else None
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration as 7.3 s, 1:05 or 2:00:05."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

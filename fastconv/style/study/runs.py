@@ -1,33 +1,23 @@
-"""The study: the experiment that this package grew out of, again, and the numbers that explain it.
-
-The experiment stretched a photograph and a painting to 320x192, and let Adam move the photograph by a grey level
-a step. Whatever weight the style was given, the picture came out the same. Here it is run over a range of steps,
-weights and learning rates, and at each of a few steps the two losses and their gradients are measured apart.
-"""
+"""The runs of the study, with both losses and their gradients measured apart on the way."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.nn.vgg import VGG19
-from fastconv.style import files
-from fastconv.style.files import OutputError, check_writable
+from fastconv.style.algorithm.canvas import to_canvas, to_planes
+from fastconv.style.algorithm.objective import Objective
+from fastconv.style.algorithm.options import OptionError, Options, parse_size
+from fastconv.style.algorithm.presets import PRESETS, options_of
 from fastconv.style.images import Picture, PictureLike, load
-from fastconv.style.objective import Objective
-from fastconv.style.options import OptionError, Options, parse_size
-from fastconv.style.presets import PRESETS, options_of
-from fastconv.style.progress import Progress
-from fastconv.style.scales import to_canvas, to_planes
+from fastconv.style.running.progress import Progress
 from fastconv.style.transfer import Transfer
 from fastconv.weights import VGGWeights
-from fastconv.weights import load as load_weights
 
 Array = NDArray[Any]
 
@@ -102,9 +92,6 @@ class Run:
     trace: list[Measurement]
 
 
-# --- running and measuring ----------------------------------------------------------------------------------
-
-
 class Gauge:
     """Measures a picture: both losses and their gradients, apart from each other.
 
@@ -131,13 +118,14 @@ class Gauge:
             step,
             content.total,
             style.total,
-            _rms(content_gradient),
-            _rms(style_gradient),
-            _rms(canvas - self._content),
+            root_mean_square(content_gradient),
+            root_mean_square(style_gradient),
+            root_mean_square(canvas - self._content),
         )
 
 
-def _rms(x: Array) -> float:
+def root_mean_square(x: Array) -> float:
+    """Return the root of the mean of squares, in float64."""
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
@@ -218,170 +206,7 @@ def _watch(transfer: Transfer, gauge: Gauge, wanted: Sequence[Setting], progress
             yield Run(due[step.step], step.image(), list(trace))
 
 
-# --- the table and the files ----------------------------------------------------------------------------------
-
-COLUMNS = (
-    f"{'loss':8} {'beta':>8} {'rate':>5} {'steps':>5}  {'alpha*content':>13} {'beta*style':>10}"
-    f"  {'rms of gradients: content':>25} {'style':>8} {'style/content':>13}  {'moved':>6} {'apart':>6}"
-)
-"""Heads of the columns that `as_line` fills."""
-
-
-def as_line(run: Run, experiment: Run | None) -> str:
-    """Return a run as a line of a table; its last number is how far the picture is from the experiment's own."""
-    loss, beta, rate, steps = run.setting
-    end = run.trace[-1]
-    apart = "-" if experiment is None else f"{_rms(run.image - experiment.image.astype(float)):.1f}"
-    return (
-        f"{loss:8} {beta:8g} {rate:5g} {steps:5}  {end.content:13.4g} {end.style:10.4g}"
-        f"  {end.content_gradient:25.3g} {end.style_gradient:8.3g} {ratio_of_gradients(end):13.3g}"
-        f"  {end.moved:6.1f} {apart:>6}"
-    )
-
-
 def ratio_of_gradients(measurement: Measurement) -> float:
     """Return how many times the content's gradient the style's is; infinite where the content has none."""
     content = measurement.content_gradient
     return measurement.style_gradient / content if content else float("inf")
-
-
-@dataclass(frozen=True)
-class StudyFiles:
-    """The files of a study, in a folder of their own."""
-
-    folder: Path
-
-    @property
-    def sheet(self) -> Path:
-        """The contact sheet."""
-        return self.folder / "sheet.png"
-
-    @property
-    def curves(self) -> Path:
-        """Losses and gradients, step by step."""
-        return self.folder / "curves.png"
-
-    @property
-    def numbers(self) -> Path:
-        """All that was measured, as JSON."""
-        return self.folder / "study.json"
-
-    def prepare(self, *, overwrite: bool) -> None:
-        """Make the folder and see that the files can be written.
-
-        Raises
-        ------
-        OutputError
-            If that can't be done.
-        """
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder {self.folder} cannot be made: {error.strerror}") from error
-        for path in (self.sheet, self.curves, self.numbers):
-            check_writable(path, overwrite=overwrite)
-
-    def write(self, rows: Mapping[str, Sequence[Run]], weights: VGGWeights) -> None:
-        """Write them all.
-
-        Raises
-        ------
-        OutputError
-            If one of them can't be written.
-        """
-        from fastconv.style import charts
-
-        files.write(self.sheet, charts.contact_sheet(rows))
-        files.write(self.curves, charts.curves(rows))
-        numbers = {
-            "weights": {"source": weights.source, "sha256": weights.sha256},
-            "rows": {title: list(map(_as_dict, runs)) for title, runs in rows.items()},
-        }
-        files.write(self.numbers, json.dumps(numbers, indent=1).encode())
-
-
-def _as_dict(run: Run) -> dict[str, Any]:
-    """Return what JSON can hold of a run."""
-    return {**run.setting._asdict(), "trace": [measurement._asdict() for measurement in run.trace]}
-
-
-def study(
-    content: PictureLike,
-    style: PictureLike,
-    folder: Path,
-    *,
-    overwrite: bool = False,
-    weights: str | VGGWeights | None = None,
-    offline: bool = False,
-    rows: Mapping[str, Sequence[Setting]] = ROWS,
-    show: Callable[[str], None] = print,
-    log: Callable[[str], None] | None = None,
-    progress: TextIO | None = None,
-    **options: Any,
-) -> StudyFiles:
-    """Run the whole study, and draw what came out.
-
-    Parameters
-    ----------
-    content, style : pictures
-        The photograph and the painting, as for `fastconv.style.stylize`. Both are stretched to 320x192.
-    folder : Path
-        Where the files go; it is made if need be.
-    overwrite : bool
-        Whether files that are there may be replaced.
-    weights, offline
-        As for `Transfer`.
-    rows : mapping of str to sequence of Setting
-        What is run, as it will be arranged.
-    show : callable
-        Called with each line of the table, as soon as it is known.
-    log : callable, optional
-        Called with messages. Without it, a download has no progress bar.
-    progress : text file, optional
-        Where the steps are reported.
-    **options
-        What else differs from the preset "gatys".
-
-    Returns
-    -------
-    StudyFiles
-        What was written, when all runs are done.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If Matplotlib is missing, before anything else is done.
-    ImageError
-        If a picture can't be read, before anything is written.
-    OutputError
-        If something can't be written; and what `Transfer` raises.
-
-    Notes
-    -----
-    When an exception ends the study early, such as a KeyboardInterrupt, the files are written of the runs that are
-    done, if there is one, before it is raised again.
-    """
-    import matplotlib.figure  # noqa: F401  a study that can't be drawn at its end had better not begin
-
-    content, style = load(content, name="content"), load(style, name="style")
-    outputs = StudyFiles(folder)
-    outputs.prepare(overwrite=overwrite)
-    if not isinstance(weights, VGGWeights):
-        weights = load_weights(weights, offline=offline, progress=log is not None, log=log)
-    settings = [setting for row in rows.values() for setting in row]
-    done: dict[Setting, Run] = {}
-    show(COLUMNS)
-    try:
-        for run in carry_out(content, style, weights, settings, log=log, progress=progress, **options):
-            done[run.setting] = run
-            show(as_line(run, done.get(Setting())))
-    finally:
-        if done:
-            outputs.write(_arrange(done, rows), weights)
-    return outputs
-
-
-def _arrange(done: Mapping[Setting, Run], rows: Mapping[str, Sequence[Setting]]) -> dict[str, list[Run]]:
-    """Put what is done into rows, and leave those out in which there is nothing."""
-    arranged = {title: [done[setting] for setting in row if setting in done] for title, row in rows.items()}
-    return {title: runs for title, runs in arranged.items() if runs}

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from fastconv.nn.vgg import LAYER_NAMES, LAYERS
-from fastconv.style.scales import GRID, Size
+from fastconv.style.algorithm.canvas import GRID
+from fastconv.style.images import Size
 
 Array = NDArray[Any]
 

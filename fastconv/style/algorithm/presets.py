@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastconv.style.options import OptionError, Options
+from fastconv.style.algorithm.options import OptionError, Options
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The defaults of `Options`: a good picture of 512 px in about a minute.

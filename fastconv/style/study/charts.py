@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from fastconv.style.study import Measurement, Run, ratio_of_gradients
+from fastconv.style.study.runs import Measurement, Run, ratio_of_gradients
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

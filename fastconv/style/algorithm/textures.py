@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastconv.nn.losses import StyleLoss, add_gram_gradient, gram_matrix
 from fastconv.nn.wasserstein import Moments, WassersteinLoss, add_moments_gradient, feature_moments
-from fastconv.style.tiles import Tile
+from fastconv.style.algorithm.tiles import Tile, stride_of
 
 Array = NDArray[Any]
 Summary: TypeAlias = "Array | Moments"
@@ -147,3 +147,12 @@ def _each(function: Callable[..., Array], *summaries: Any) -> Any:
     if isinstance(summaries[0], Moments):
         return Moments(*map(function, *summaries))
     return function(*summaries)
+
+
+def mask_at_layer(mask: Array, layer: str) -> Array:
+    """Average a mask of a canvas, shape (H, W), over the pixels that become one position of a layer."""
+    side = stride_of(layer)
+    rows, columns = (length // side for length in mask.shape)  # as pooling does, which leaves out what is over
+    blocks = mask[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    averages: Array = blocks.mean(axis=(1, 3))
+    return averages

@@ -11,9 +11,11 @@ import numpy as np
 
 import fastconv
 from fastconv.nn.vgg import LAYER_NAMES, LAYERS, weights_for
-from fastconv.style.options import Options
-from fastconv.style.scales import GRID, Size, plan_scales
-from fastconv.style.tiles import Layout, lay_out, stride_of
+from fastconv.style.algorithm.canvas import GRID
+from fastconv.style.algorithm.options import Options
+from fastconv.style.algorithm.scales import plan_scales
+from fastconv.style.algorithm.tiles import Layout, lay_out, stride_of
+from fastconv.style.images import Size
 from fastconv.weights.model import KERNEL_SHAPES
 
 # Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. Arrays of a pass through
@@ -69,7 +71,7 @@ def flop_of_step(size: Size, options: Options, tile: int | None) -> int:
     options : Options
         Which layers are compared.
     tile : int or None
-        As in `fastconv.style.tiles.lay_out`.
+        As in `fastconv.style.algorithm.tiles.lay_out`.
     """
     layers = compared_layers(options)
     if not layers:
@@ -103,7 +105,7 @@ def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | N
         Height and width of the style pictures at that scale.
     options : Options
     tile : int or None
-        As in `fastconv.style.tiles.lay_out`.
+        As in `fastconv.style.algorithm.tiles.lay_out`.
     loaded : Loaded
         The pictures as they were read.
     """

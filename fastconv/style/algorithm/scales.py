@@ -1,22 +1,14 @@
-"""From coarse to fine: the sizes a transfer runs through, and how its state gets from one to the next."""
+"""From coarse to fine: the sizes that a transfer runs through."""
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from fastconv.style.algorithm.canvas import GRID
+from fastconv.style.algorithm.options import SMALLEST_SIDE, OptionError, Options, parse_size
+from fastconv.style.images import Size, size_to_fit
 
-from fastconv.nn.optim import Adam
-from fastconv.style.images import resize, size_to_fit
-from fastconv.style.options import SMALLEST_SIDE, OptionError, Options, parse_size
-
-Array = NDArray[Any]
-Size = tuple[int, int]  # height, width
-
-GRID = 16  # pixels that become one position of relu5_1
 SMALLEST_SHORT_SIDE = 32  # a coarser scale tells too little about a picture to help the next one
 
 
@@ -92,52 +84,3 @@ def style_size(style: Size, scale: Scale, options: Options) -> Size:
     long_side = max(SMALLEST_SIDE, round(scale.long_side * options.style_scale))
     height, width = size_to_fit(style, long_side, enlarge=options.enlarge)
     return max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE)
-
-
-def to_planes(rgb: Array, dtype: str) -> Array:
-    """Turn a picture (H, W, 3) into what the network takes: (1, 3, H, W), contiguous."""
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype)
-
-
-def to_canvas(rgb: Array, dtype: str) -> Array:
-    """Turn a picture (H, W, 3) into what is optimised: (1, 3, H', W')."""
-    return pad_to_grid(to_planes(rgb, dtype))
-
-
-def pad_to_grid(planes: Array) -> Array:
-    """Repeat the last rows and columns until there are multiples of 16.
-
-    Without the margin, pooling would leave the last rows and columns out, and they would be painted by the
-    first layers only.
-    """
-    height, width = planes.shape[-2:]
-    margin = [(0, 0)] * (planes.ndim - 2) + [(0, -height % GRID), (0, -width % GRID)]
-    return np.pad(planes, margin, mode="edge")
-
-
-def to_picture(canvas: Array, size: Size) -> Array:
-    """Cut the picture (H, W, 3) of that height and width out of a canvas."""
-    return canvas[0, :, : size[0], : size[1]].transpose(1, 2, 0)
-
-
-def to_uint8(rgb: Array) -> NDArray[np.uint8]:
-    """Round to whole grey levels, cutting off what lies outside 0 to 255."""
-    return np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
-
-
-def resize_canvas(canvas: Array, old: Size, new: Size, method: str = "bicubic") -> Array:
-    """Bring a canvas that holds a picture of `old` height and width to the `new` ones."""
-    rgb = np.ascontiguousarray(to_picture(canvas, old), np.float32)
-    return to_canvas(resize(rgb, new, method=method), canvas.dtype.name)
-
-
-def resume_moments(optimizer: Adam, previous: Adam, old: Size, new: Size) -> None:
-    """Let Adam go on at a larger scale with what it learnt at a smaller one.
-
-    The gradient at a pixel falls with the number of pixels, since the losses are means over a picture.
-    """
-    ratio = (old[0] * old[1]) / (new[0] * new[1])
-    optimizer.m[...] = ratio * resize_canvas(previous.m, old, new)
-    # Bilinear interpolation overshoots nowhere, but rounding may leave zero.
-    optimizer.v[...] = ratio**2 * np.maximum(resize_canvas(previous.v, old, new, "bilinear"), 0)
-    optimizer.t = previous.t

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.style.colors import luma
-from fastconv.style.images import ImageError, Picture, PictureLike, load, resize
-from fastconv.style.scales import Size, pad_to_grid
-from fastconv.style.tiles import stride_of
+from fastconv.style.images.colors import luma
+from fastconv.style.images.picture import ImageError, Picture, PictureLike
+from fastconv.style.images.reading import load
+from fastconv.style.images.sizes import Size
 
 Array = NDArray[Any]
 
@@ -59,17 +59,3 @@ def _brightness(picture: Picture) -> Array:
     # The colours are on white: less what it shines through, they are the picture's own, times their opacity.
     white = 255 * (1 - picture.alpha[..., None])
     return np.clip(luma(picture.rgb - white) / 255, 0, 1)
-
-
-def at_size(mask: Array, size: Size) -> Array:
-    """Average a mask over the pixels of a picture of that height and width; its canvas repeats the edge."""
-    return pad_to_grid(resize(mask, size, method="area"))
-
-
-def at_layer(mask: Array, layer: str) -> Array:
-    """Average a mask of a canvas, shape (H, W), over the pixels that become one position of a layer."""
-    side = stride_of(layer)
-    rows, columns = (length // side for length in mask.shape)  # as pooling does, which leaves out what is over
-    blocks = mask[: rows * side, : columns * side].reshape(rows, side, columns, side)
-    averages: Array = blocks.mean(axis=(1, 3))
-    return averages

@@ -15,7 +15,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple, cast
 
 import numba
@@ -26,27 +26,18 @@ import fastconv
 from fastconv import weights as vgg_weights
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19, weights_for
-from fastconv.style import cost, masks, memory
-from fastconv.style.colors import color_moments, color_noise, match_colors, with_luma
-from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of, resize
-from fastconv.style.lbfgs import LBFGS
-from fastconv.style.objective import Losses, Objective, StyleTargets, shares
-from fastconv.style.options import INITS, SMALLEST_SIDE, OptionError, Options, with_options
-from fastconv.style.presets import options_of
-from fastconv.style.scales import (
-    Scale,
-    Size,
-    plan_scales,
-    resize_canvas,
-    resume_moments,
-    style_size,
-    target_size,
-    to_canvas,
-    to_picture,
-    to_planes,
-    to_uint8,
-)
-from fastconv.style.tiles import Layout
+from fastconv.style.algorithm.canvas import mask_to_canvas, resize_canvas, to_canvas, to_picture, to_planes, to_uint8
+from fastconv.style.algorithm.lbfgs import LBFGS
+from fastconv.style.algorithm.objective import Losses, Objective, StyleTargets, shares
+from fastconv.style.algorithm.optimizers import resume_moments
+from fastconv.style.algorithm.options import INITS, SMALLEST_SIDE, OptionError, Options, with_options
+from fastconv.style.algorithm.presets import options_of
+from fastconv.style.algorithm.scales import Scale, plan_scales, style_size, target_size
+from fastconv.style.algorithm.tiles import Layout
+from fastconv.style.images import ImageError, Picture, PictureLike, Size, load, name_of, resize
+from fastconv.style.images.colors import color_moments, color_noise, match_colors, with_luma
+from fastconv.style.images.masks import load_mask
+from fastconv.style.transfer import cost, memory
 
 Array = NDArray[Any]
 
@@ -196,7 +187,7 @@ class Transfer:
     log : callable, optional
         Called with messages such as the announcement of a download. Without it, there is no progress bar either.
     preset : str
-        A key of `fastconv.style.presets.PRESETS`: which defaults the options have.
+        A key of `fastconv.style.algorithm.presets.PRESETS`: which defaults the options have.
     **options
         See `Options`.
 
@@ -222,7 +213,7 @@ class Transfer:
     ------
     OptionError, ImageError
         If an option has no meaning or a picture cannot be read.
-    fastconv.style.memory.MemoryLimitError
+    fastconv.style.transfer.memory.MemoryLimitError
         If the run would need more memory than there is.
     fastconv.weights.WeightsError
         If the weights are missing or wrong.
@@ -302,7 +293,7 @@ class Transfer:
         if self.options.masks is None:
             return None
         sources = enumerate(self.options.masks, start=1)
-        return [masks.load_mask(source, self._content.size, name=f"mask {i}") for i, source in sources]
+        return [load_mask(source, self._content.size, name=f"mask {i}") for i, source in sources]
 
     def _extent(self) -> tuple[Size, list[Size], Options, cost.Loaded]:
         """Return what the estimate of memory goes by."""
@@ -332,7 +323,7 @@ class Transfer:
         return cost.layout_of(scale.size, self.options, self.tile or None)
 
     def flop(self, scale: Scale) -> int:
-        """Return the floating-point operations of a step at a scale, as `fastconv.style.cost.flop_of_step`."""
+        """Return the floating-point operations of a step at a scale, as `fastconv.style.transfer.cost.flop_of_step`."""
         return cost.flop_of_step(scale.size, self.options, self.tile or None)
 
     def _describe(
@@ -378,7 +369,7 @@ class Transfer:
         return self._content.size if self.options.restore_size else self.plan[-1].size
 
     def __iter__(self) -> Iterator[Step]:
-        for scale in self._scales_left():
+        for scale in self.plan[len(self.plan) - len(self.scales_left) :]:
             yield from self._steps_at(scale)
 
     def _steps_at(self, scale: Scale) -> Iterator[Step]:
@@ -390,11 +381,19 @@ class Transfer:
         while self.state.step < scale.steps:
             yield self._step(self.state, objective)
 
-    def _scales_left(self) -> tuple[Scale, ...]:
+    @property
+    def scales_left(self) -> tuple[Scale, ...]:
+        """The scales still to be run through, with the steps that are left at each."""
         if self.state is None:
             return self.plan
-        current = self.plan.index(self.state.scale)
-        return self.plan[current + (self.state.step >= self.state.scale.steps) :]
+        left = max(0, self.state.scale.steps - self.state.step)
+        later = self.plan[self.plan.index(self.state.scale) + 1 :]
+        return replace(self.state.scale, steps=left), *later
+
+    @property
+    def steps_in_all(self) -> int:
+        """Number of steps from the beginning to the end of the run, wherever it stands."""
+        return len(self.losses) + sum(scale.steps for scale in self.scales_left)
 
     def _next_state(self, scale: Scale, content: Array) -> State:
         """Start a scale where the one before it ended."""
@@ -440,7 +439,7 @@ class Transfer:
             to_planes(style.resized(size).rgb, self.options.dtype)
             for style, size in zip(self._styles, sizes, strict=True)
         )
-        areas = None if self._masks is None else [masks.at_size(mask, scale.size) for mask in self._masks]
+        areas = None if self._masks is None else [mask_to_canvas(mask, scale.size) for mask in self._masks]
         tile = self.tile or None
         return Objective(self._network, content, styles, self.options, areas, self._targets, tile)
 
@@ -596,7 +595,7 @@ def stylize(
     callback : callable, optional
         Called with the `Step` after each one.
     preset : {"fast", "best", "gatys"}
-        Which defaults the options have, see `fastconv.style.presets`.
+        Which defaults the options have, see `fastconv.style.algorithm.presets`.
     **options
         See `Options`, which has the defaults of "fast".
 
@@ -609,7 +608,7 @@ def stylize(
     ------
     OptionError, ImageError
         If an option has no meaning or a picture cannot be read.
-    fastconv.style.memory.MemoryLimitError
+    fastconv.style.transfer.memory.MemoryLimitError
         If the run would need more memory than there is.
     fastconv.weights.WeightsError
         If the weights are missing or wrong.

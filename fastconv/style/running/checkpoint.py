@@ -21,12 +21,12 @@ import numpy as np
 import fastconv
 from fastconv.kernels import jit
 from fastconv.nn.optim import Adam
+from fastconv.style.algorithm.lbfgs import LBFGS
+from fastconv.style.algorithm.options import INITS, Options
+from fastconv.style.algorithm.scales import Scale
 from fastconv.style.files import OutputError, is_there, replacing, sha256, target_of
 from fastconv.style.images import ImageError, Picture, PictureLike, load, name_of
-from fastconv.style.lbfgs import LBFGS
-from fastconv.style.movie import Frame
-from fastconv.style.options import INITS, Options
-from fastconv.style.scales import Scale
+from fastconv.style.report.film import Frame
 from fastconv.style.transfer import LossRecord, RunningAverage, State, Transfer
 from fastconv.weights import WrongFileError
 
