@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastconv import __version__
 
 if TYPE_CHECKING:
+    from fastconv.style import Step
     from fastconv.weights import Found
 
 # "style" holds "weights", and those after it hold "style".
@@ -63,10 +64,14 @@ class CommandError(Exception):
         self.code = code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name) and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, callback: Callable[[Step], None] | None = None) -> int:
+    """Run the command line `argv` (without the program's name) and return its exit code.
+
+    Programs that watch a transfer give a `callback`, see `fastconv.style.running.run.run`.
+    """
     try:
         args = _parser().parse_args(argv)
+        args.callback = callback
     except SystemExit as stop:  # argparse's way out, after --help as after a mistake
         return int(stop.code or 0)
     try:
@@ -434,7 +439,11 @@ def _style(args: argparse.Namespace) -> int:
         print(*LAYER_NAMES, sep="\n")
         return Exit.DONE
     log = None if "quiet" in args else say
-    telling: dict[str, Any] = {"log": log, "progress": sys.stderr if log else None}
+    telling: dict[str, Any] = {
+        "log": log,
+        "progress": sys.stderr if log else None,
+        "callback": vars(args).pop("callback"),  # what is left are options
+    }
     with _style_errors(), _image_warnings(log):
         if "resume" in args:
             outcome = _resume(args, telling)
@@ -454,7 +463,7 @@ def _style(args: argparse.Namespace) -> int:
 def _style_errors() -> Iterator[None]:
     """Give the errors of a transfer that the user can mend their exit codes."""
     from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
-    from fastconv.style.running.checkpoint import CheckpointError
+    from fastconv.style.running.saved import CheckpointError
 
     try:
         yield

@@ -43,7 +43,6 @@ MAY_IMPORT = {
     "style.running": {
         FACE,
         "kernels.jit",
-        "nn",
         "style.algorithm",
         "style.files",
         "style.images",

@@ -39,14 +39,19 @@ def photographs(folder):
 def style(photographs):
     """Repaint the folder `in` into `out`."""
 
-    def style(*options, output="out"):
-        return cli.main(["style", "in", "painting.png", "-o", output, *OPTIONS, *options])
+    def style(*options, output="out", callback=None):
+        return cli.main(["style", "in", "painting.png", "-o", output, *OPTIONS, *options], callback=callback)
 
     return style
 
 
 def names(path):
     return sorted(child.name for child in path.iterdir() if not child.name.startswith("."))
+
+
+def marks(folder):
+    """Return the marks of the photographs that have been begun and not finished."""
+    return sorted(path.name for path in (folder / "out").glob(".*.begun"))
 
 
 class Killed(BaseException):
@@ -66,20 +71,15 @@ def fail():
 
 
 @pytest.fixture
-def disturbed(style, monkeypatch):
+def disturbed(style, folder):
     """Repaint the folder, and let something happen in the fourth step of b.jpg."""
 
     def disturbed(happen, *options):
-        step = Transfer._step
-
-        def happening(transfer, *arguments):
-            if transfer.settings["content"]["name"] == "b.jpg" and len(transfer.losses) == 3:
+        def happening(step):
+            if marks(folder) == [".b.jpg.begun"] and step.step == 4:
                 happen()
-            return step(transfer, *arguments)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Transfer, "_step", happening)
-            return style("--steps", "5", *options)
+        return style("--steps", "5", *options, callback=happening)
 
     return disturbed
 
@@ -169,17 +169,12 @@ def test_a_picture_that_cannot_be_saved_is_a_failure_of_its_own(style, folder, c
     assert names(folder / "out") == ["b.jpg", "c.bmp.png"]
 
 
-def test_an_interrupted_picture_is_not_taken_for_a_finished_one(style, folder, capsys, monkeypatch):
-    step = Transfer._step
+def test_an_interrupted_picture_is_not_taken_for_a_finished_one(style, folder, capsys):
+    def interrupted(step):
+        if marks(folder) == [".b.jpg.begun"]:
+            interrupt()
 
-    def interrupted(transfer, *arguments):
-        if transfer.settings["content"]["name"] == "b.jpg":
-            signal.raise_signal(signal.SIGINT)
-        return step(transfer, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Transfer, "_step", interrupted)
-        assert style() == 130
+    assert style(callback=interrupted) == 130
     assert names(folder / "out") == ["a.png", "b-unfinished.jpg"]
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(Path("out") / name) for name in ("a.png", "b-unfinished.jpg")]

@@ -1,5 +1,6 @@
 """Checkpoints: a run that was killed goes on to the same picture, and what was kept on the way is kept whole."""
 
+import itertools
 import json
 import os
 import re
@@ -19,21 +20,23 @@ from fastconv.style.algorithm import lbfgs
 from fastconv.style.files import OutputError
 from fastconv.style.running import checkpoint as checkpoints
 from fastconv.style.running import keeping
-from fastconv.style.running.checkpoint import Checkpoint, from_arrays, previous, to_arrays
+from fastconv.style.running import saved as saved_runs
+from fastconv.style.running.arrays import from_arrays, to_arrays
+from fastconv.style.running.checkpoint import Checkpoint, previous
 
 # Two scales, 64x48 with six steps and 96x64 with three, through the first layers only: a run takes a moment.
 RUN = ["photo.png", "painting.png", "--enlarge", "--size", "96", "--min-scale", "64", "--steps", "3"]
 RUN += ["--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1", "--init", "noise", "--seed", "5"]
 STEPS = 9
-PROGRAM = "import sys; from fastconv.cli import main; sys.exit(main(sys.argv[1:]))"
+PROGRAM = "import sys; from fastconv.cli import main; sys.exit(main(sys.argv[1:], callback=callback))"
 
 
 @pytest.fixture
 def style(folder):
     """Run the command in this process."""
 
-    def style(*arguments):
-        return cli.main(["style", *map(str, arguments)])
+    def style(*arguments, callback=None):
+        return cli.main(["style", *map(str, arguments)], callback=callback)
 
     return style
 
@@ -72,17 +75,14 @@ def edit(path, change):
 def saved(style, folder):
     """The checkpoint of a run that was interrupted after five steps; its picture is out.png."""
 
-    def interrupt_and_save(monkeypatch, *options):
-        step = Transfer._step
+    def interrupt_and_save(*options):
+        number = itertools.count(1)
 
-        def interrupted(transfer, *arguments):
-            if len(transfer.losses) == 4:
+        def interrupted(step):
+            if next(number) == 5:
                 signal.raise_signal(signal.SIGINT)
-            return step(transfer, *arguments)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Transfer, "_step", interrupted)
-            assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", *options) == 130
+        assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", *options, callback=interrupted) == 130
         return folder / "run.ckpt"
 
     return interrupt_and_save
@@ -90,23 +90,17 @@ def saved(style, folder):
 
 # --- the promise --------------------------------------------------------------------------------------------
 
-KILL_AFTER_STEP = """
-from fastconv.style import Transfer
-step = Transfer._step
-def killed(transfer, *arguments):
-    if len(transfer.losses) == NUMBER:
+KILL_IN_STEP = """
+calls = []
+def callback(step):
+    calls.append(1)
+    if len(calls) == NUMBER:
         os.kill(os.getpid(), signal.SIGKILL)
-    return step(transfer, *arguments)
-Transfer._step = killed
 """
-WAIT_BEFORE_THE_LAST_STEP = """
-from fastconv.style import Transfer
-step = Transfer._step
-def waiting(transfer, *arguments):
-    if len(transfer.losses) == 8:
+WAIT_IN_THE_LAST_STEP = """
+def callback(step):
+    if (step.scale, step.step) == (96, 3):
         time.sleep(120)
-    return step(transfer, *arguments)
-Transfer._step = waiting
 """
 KILL_WHILE_WRITING = """
 import numpy as np
@@ -137,16 +131,16 @@ Path.replace = killed
 @pytest.mark.parametrize(
     ("where", "number"),
     [
-        (KILL_AFTER_STEP, 5),
-        (KILL_AFTER_STEP, 6),
-        (KILL_AFTER_STEP, 8),
+        (KILL_IN_STEP, 6),
+        (KILL_IN_STEP, 7),
+        (KILL_IN_STEP, 9),
         (KILL_WHILE_WRITING, 3),
         (KILL_BETWEEN_RENAMES, 2),
     ],
     ids=["first scale", "between scales", "second scale", "while writing", "between renames"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(style, folder, undisturbed, capsys, where, number):
-    code = "import os, signal\n" + where.replace("NUMBER", str(number)) + PROGRAM
+    code = "import os, signal\ncallback = None\n" + where.replace("NUMBER", str(number)) + PROGRAM
     options = ["-o", "out.png", "--checkpoint", "run.ckpt", "--save-every", "2", "--log", "log.json"]
     killed = python(code, "style", *RUN, *options)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -165,7 +159,7 @@ def test_a_killed_run_goes_on_bit_for_bit(style, folder, undisturbed, capsys, wh
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(style, folder, undisturbed):
-    code = "import time\n" + WAIT_BEFORE_THE_LAST_STEP + PROGRAM
+    code = "import time\n" + WAIT_IN_THE_LAST_STEP + PROGRAM
     command = [sys.executable, "-c", code, "style", *RUN, "-o", "out.png", "--checkpoint", "run.ckpt"]
     process = subprocess.Popen([*command, "--save-every", "1"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
@@ -181,8 +175,8 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(style, folder, undisturb
     assert (folder / "out.png").read_bytes() == undisturbed[0]
 
 
-def test_an_interrupted_run_goes_on_bit_for_bit(style, folder, undisturbed, saved, monkeypatch, capsys):
-    saved(monkeypatch)
+def test_an_interrupted_run_goes_on_bit_for_bit(style, folder, undisturbed, saved, capsys):
+    saved()
     assert "to go on: fastconv style --resume run.ckpt" in capsys.readouterr().err
     assert (folder / "out.png").read_bytes() != undisturbed[0]
     assert style("--resume", "run.ckpt") == 0
@@ -202,7 +196,7 @@ def test_lbfgs_goes_on_bit_for_bit_from_where_a_search_began(style, folder, save
     monkeypatch.setattr(lbfgs, "RESTART_EVERY", every)
     options = ["--optimizer", "lbfgs", "--steps", 5, "--log"]
     assert style(*RUN, "-o", "whole.png", *options, "whole.json") == 0
-    saved(monkeypatch, *options, "log.json")
+    saved(*options, "log.json")
     capsys.readouterr()
     assert style("--resume", "run.ckpt") == 0
     assert re.search(r"15 steps, [1-5] of them done", capsys.readouterr().err)
@@ -210,8 +204,8 @@ def test_lbfgs_goes_on_bit_for_bit_from_where_a_search_began(style, folder, save
     assert losses(folder / "log.json") == losses(folder / "whole.json")
 
 
-def test_lbfgs_has_no_checkpoint_before_its_first_search_has_ended(folder, saved, monkeypatch, capsys):
-    path = saved(monkeypatch, "--optimizer", "lbfgs")
+def test_lbfgs_has_no_checkpoint_before_its_first_search_has_ended(folder, saved, capsys):
+    path = saved("--optimizer", "lbfgs")
     assert "no checkpoint: the first search of L-BFGS had not ended" in capsys.readouterr().err
     assert not path.exists()
     assert (folder / "out.png").exists()
@@ -228,15 +222,18 @@ def test_a_state_goes_through_arrays_bit_for_bit(folder, random_weights, dtype, 
     list(whole)
     steps = iter(half)
     next(steps), next(steps)
-    arrays = {name: array.copy() for name, array in to_arrays(half.state).items()}
-    next(steps)  # changes the arrays of the state, not the copies
-    other.state = from_arrays(arrays)
-    other.losses = half.losses[:2]
-    assert (other.state.scale, other.state.step) == (half.state.scale, 2)
+    arrays = {name: array.copy() for name, array in to_arrays(half.snapshot()).items()}
+    next(steps)  # changes the arrays of the snapshot, not the copies
+    other.restore(from_arrays(arrays, half.snapshot().random))
+    assert (other.snapshot().scale, other.snapshot().step) == (half.snapshot().scale, 2)
     assert len(list(other)) == 2
     np.testing.assert_array_equal(other.picture(), whole.picture())
-    for name, array in to_arrays(other.state).items():
-        np.testing.assert_array_equal(array, to_arrays(whole.state)[name])
+    for name, array in to_arrays(other.snapshot()).items():
+        if name == "losses":
+            array, expected = (np.array(run.losses)[:, :-1] for run in (other, whole))  # but for their seconds
+        else:
+            expected = to_arrays(whole.snapshot())[name]
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_pictures_that_are_no_files_are_kept(style, folder, random_weights):
@@ -251,7 +248,7 @@ def test_pictures_that_are_no_files_are_kept(style, folder, random_weights):
     checkpoint = Checkpoint(folder / "run.ckpt", half, content, [painting], {})
     checkpoint.note()
     assert checkpoint.write()
-    rest = checkpoints.read(folder / "run.ckpt", print).transfer()
+    rest = saved_runs.read(folder / "run.ckpt", print).transfer()
     assert len(list(rest)) == 3
     np.testing.assert_array_equal(rest.result().image, whole.result().image)
     for name in ("content", "styles", "init"):
@@ -279,16 +276,16 @@ def test_pictures_that_are_no_files_are_kept(style, folder, random_weights):
         (["--lr", 3, "--offline"], "--learning-rate, --offline"),
     ],
 )
-def test_other_options_are_refused_on_resume(style, saved, monkeypatch, capsys, options, spelt):
-    path = saved(monkeypatch)
+def test_other_options_are_refused_on_resume(style, saved, capsys, options, spelt):
+    path = saved()
     before = path.read_bytes()
     assert style("--resume", "run.ckpt", *options) == 2
     assert f"given as well: {spelt}" in capsys.readouterr().err.replace("--offline, --learning-rate", spelt)
     assert path.read_bytes() == before
 
 
-def test_output_steps_and_pictures_on_the_way_may_differ(style, folder, saved, monkeypatch, capsys):
-    saved(monkeypatch)
+def test_output_steps_and_pictures_on_the_way_may_differ(style, folder, saved, capsys):
+    saved()
     before = (folder / "out.png").read_bytes()
     capsys.readouterr()
     options = ["-o", "other.png", "--steps", 4, "--save-every", 3, "--quiet"]
@@ -307,14 +304,14 @@ def test_output_steps_and_pictures_on_the_way_may_differ(style, folder, saved, m
     assert settings["steps"] == 4
 
 
-def test_fewer_steps_than_were_done(style, folder, saved, monkeypatch):
-    saved(monkeypatch)
+def test_fewer_steps_than_were_done(style, folder, saved):
+    saved()
     assert style("--resume", "run.ckpt", "--steps", 1, "-o", "short.png") == 0
     assert (folder / "short.png").exists()
 
 
-def test_another_output_is_replaced_only_if_it_is_the_runs_own(style, folder, saved, monkeypatch, capsys):
-    saved(monkeypatch)
+def test_another_output_is_replaced_only_if_it_is_the_runs_own(style, folder, saved, capsys):
+    saved()
     assert style("--resume", "run.ckpt", "-o", "photo.png") == 5
     assert "photo.png exists already" in capsys.readouterr().err
     assert style("--resume", "run.ckpt", "-o", "out.png") == 0
@@ -328,18 +325,16 @@ def test_another_output_is_replaced_only_if_it_is_the_runs_own(style, folder, sa
         (["--steps", 4], "out-0012.png"),
     ],
 )
-def test_numbered_pictures_are_replaced_only_if_they_are_the_runs_own(
-    style, folder, saved, monkeypatch, capsys, options, name
-):
-    saved(monkeypatch, "--save-every", 3, "--overwrite")
+def test_numbered_pictures_are_replaced_only_if_they_are_the_runs_own(style, folder, saved, capsys, options, name):
+    saved("--save-every", 3, "--overwrite")
     (folder / name).write_text("precious")
     assert style("--resume", "run.ckpt", *options) == 5
     assert f"{name} exists already" in capsys.readouterr().err
     assert (folder / name).read_text() == "precious"
 
 
-def test_pictures_that_the_run_was_to_write_are_replaced_and_those_of_the_past_left(style, folder, saved, monkeypatch):
-    saved(monkeypatch, "--save-every", 3)
+def test_pictures_that_the_run_was_to_write_are_replaced_and_those_of_the_past_left(style, folder, saved):
+    saved("--save-every", 3)
     for name in ("out-0006.png", "other-0003.png", "run.ckpt.previous"):
         (folder / name).write_text("half of it")
     assert style("--resume", "run.ckpt") == 0
@@ -348,8 +343,8 @@ def test_pictures_that_the_run_was_to_write_are_replaced_and_those_of_the_past_l
     assert (folder / "other-0003.png").read_text() == "half of it"
 
 
-def test_what_resumed_runs_have_named_is_theirs_ever_after(style, folder, saved, monkeypatch):
-    saved(monkeypatch, "--save-every", 3)
+def test_what_resumed_runs_have_named_is_theirs_ever_after(style, folder, saved):
+    saved("--save-every", 3)
     assert style("--resume", "run.ckpt", "-o", "other.png") == 0
     for name in ("out.png", "other.png"):
         assert style("--resume", "run.ckpt", "-o", name) == 0
@@ -363,21 +358,21 @@ def test_a_previous_checkpoint_of_another_run_is_not_replaced(style, folder, cap
 
 
 @pytest.mark.parametrize("metadata", [True, False])
-def test_whether_settings_go_into_the_picture_is_kept(style, folder, saved, monkeypatch, metadata):
-    saved(monkeypatch, *([] if metadata else ["--no-metadata"]))
+def test_whether_settings_go_into_the_picture_is_kept(style, folder, saved, metadata):
+    saved(*([] if metadata else ["--no-metadata"]))
     assert style("--resume", "run.ckpt") == 0
     assert (b"sha256" in (folder / "out.png").read_bytes()) == metadata
 
 
-def test_checkpoints_of_before_there_were_such_settings(style, folder, saved, monkeypatch):
-    path = saved(monkeypatch, "--report", "run.html")
+def test_checkpoints_of_before_there_were_such_settings(style, folder, saved):
+    path = saved("--report", "run.html")
     edit(path, lambda document: [document["outputs"].pop(name) for name in ("metadata", "replaceable")])
     assert style("--resume", "run.ckpt") == 0
     assert b"sha256" in (folder / "out.png").read_bytes()
 
 
 def test_settings_come_from_the_file_wherever_it_is_resumed(style, folder, saved, monkeypatch, capsys):
-    saved(monkeypatch, "--json", "--log", "log.json", "--threads", "1")
+    saved("--json", "--log", "log.json", "--threads", "1")
     fastconv.set_num_threads(2)
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -402,15 +397,15 @@ def _threads_as_before():
 
 
 @pytest.mark.parametrize("fact", ["numba version", "vector lanes", "processor", "fastconv version"])
-def test_another_environment_is_told(style, saved, monkeypatch, capsys, fact):
-    edit(saved(monkeypatch), lambda document: document["environment"].update({fact: "another"}))
+def test_another_environment_is_told(style, saved, capsys, fact):
+    edit(saved(), lambda document: document["environment"].update({fact: "another"}))
     assert style("--resume", "run.ckpt") == 0
     told = capsys.readouterr().err
     assert f"may differ from that of an undisturbed run in its last digits: {fact}: another then" in told
 
 
-def test_more_threads_than_there_are(style, saved, monkeypatch, capsys):
-    edit(saved(monkeypatch), lambda document: document["environment"].update({"number of threads": "100000"}))
+def test_more_threads_than_there_are(style, saved, capsys):
+    edit(saved(), lambda document: document["environment"].update({"number of threads": "100000"}))
     assert style("--resume", "run.ckpt") == 0
     assert "number of threads: 100000 then" in capsys.readouterr().err
 
@@ -419,8 +414,8 @@ def test_more_threads_than_there_are(style, saved, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["photo.png", "painting.png"])
-def test_a_picture_that_has_changed_is_refused(style, folder, saved, monkeypatch, capsys, name):
-    saved(monkeypatch)
+def test_a_picture_that_has_changed_is_refused(style, folder, saved, capsys, name):
+    saved()
     Image.new("RGB", (48, 32)).save(folder / name)
     assert style("--resume", "run.ckpt") == 2
     assert f"{folder / name} is not the picture that it was" in capsys.readouterr().err
@@ -429,8 +424,8 @@ def test_a_picture_that_has_changed_is_refused(style, folder, saved, monkeypatch
     assert f"{folder / name} does not exist" in capsys.readouterr().err
 
 
-def test_other_weights_are_refused(style, saved, monkeypatch, capsys):
-    edit(saved(monkeypatch), lambda document: document["weights"].update(sha256="ab" * 32))
+def test_other_weights_are_refused(style, saved, capsys):
+    edit(saved(), lambda document: document["weights"].update(sha256="ab" * 32))
     assert style("--resume", "run.ckpt") == 3
     assert f"SHA-256 {'cd' * 32}, expected {'ab' * 32}" in capsys.readouterr().err
 
@@ -458,8 +453,8 @@ def test_a_flipped_bit_in_a_header_is_a_damaged_checkpoint(style, folder):
         data[at] ^= 1 << at % 8
         (folder / "damaged").write_bytes(data)
         try:
-            checkpoints._read(folder / "damaged")
-        except checkpoints.CheckpointError:
+            saved_runs._read(folder / "damaged")
+        except saved_runs.CheckpointError:
             told += 1
     assert told > 200
 
@@ -500,12 +495,12 @@ def test_a_checkpoint_of_a_name_too_long(style, capsys):
     assert "File name too long" in capsys.readouterr().err
 
 
-def test_other_archives_are_refused(style, folder, saved, monkeypatch, capsys):
+def test_other_archives_are_refused(style, folder, saved, capsys):
     for arrays in ({"losses": np.zeros(3)}, {"document": np.frombuffer(b"[1]", np.uint8)}):
         np.savez(folder / "other.npz", **arrays)
         assert style("--resume", "other.npz") == 2
         assert "other.npz is no checkpoint" in capsys.readouterr().err
-    path = saved(monkeypatch)
+    path = saved()
     edit(path, lambda document: document.update(format=99))
     assert style("--resume", path) == 2
     assert "format 99; this version of fastconv reads 1" in capsys.readouterr().err
@@ -531,16 +526,13 @@ def test_numbered_pictures_are_saved_at_the_final_size(style, folder):
     assert np.abs(first - last).mean() > np.abs(second - last).mean() > 0
 
 
-def test_the_picture_itself_is_saved_on_the_way(style, folder, monkeypatch):
+def test_the_picture_itself_is_saved_on_the_way(style, folder):
     seen = []
-    step = Transfer._step
 
-    def watching(transfer, *arguments):
+    def watching(step):
         seen.append((folder / "out.png").read_bytes() if (folder / "out.png").exists() else None)
-        return step(transfer, *arguments)
 
-    monkeypatch.setattr(Transfer, "_step", watching)
-    assert style(*RUN, "-o", "out.png", "--save-every", 4, "--in-place") == 0
+    assert style(*RUN, "-o", "out.png", "--save-every", 4, "--in-place", callback=watching) == 0
     assert [path.name for path in folder.glob("out*")] == ["out.png"]
     assert seen[:4] == [None] * 4
     assert seen[4] == seen[7] != seen[8]
@@ -582,16 +574,14 @@ def test_numbered_pictures_replace_nothing(style, folder, capsys):
 
 def test_a_checkpoint_is_written_once_a_minute(style, folder, monkeypatch):
     now, writes = [0.0], []
-    step, write = Transfer._step, Checkpoint.write
+    write = Checkpoint.write
 
-    def slow(transfer, *arguments):
+    def slow(step):
         now[0] += 25.0
-        return step(transfer, *arguments)
 
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(Transfer, "_step", slow)
     monkeypatch.setattr(Checkpoint, "write", lambda self, frames: writes.append(now[0]) or write(self, frames))
-    assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", "--quiet") == 0
+    assert style(*RUN, "-o", "out.png", "--checkpoint", "run.ckpt", "--quiet", callback=slow) == 0
     assert writes == [75.0, 150.0, 225.0, 225.0]
 
 

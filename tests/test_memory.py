@@ -116,7 +116,7 @@ def test_large_photographs_take_memory_when_the_result_is_written():
 )
 def test_the_networks_arrays_are_as_large_as_is_counted(dtype, options):
     options = Options(dtype=dtype, **options)
-    layers = cost.compared_layers(options)
+    layers = options.compared_layers()
     weights = {name: (np.zeros(shape), np.zeros(shape[0])) for name, shape in KERNEL_SHAPES.items()}
     network = VGG19(weights, dtype=dtype, pooling=options.pooling, padding="replicate")
     side = 64
@@ -293,11 +293,11 @@ def test_a_transfer_takes_tiles_when_memory_is_short(monkeypatch, tmp_path):
     picture = rng.uniform(0, 255, (600, 800, 3)).astype(np.float32)
     limit = 650_000_000
     transfer = Transfer(picture, picture, weights=weights, size=800, max_memory=limit)
-    assert 320 <= transfer.tile < 693
-    assert transfer.settings["tile"] == transfer.tile
-    assert transfer.layout(transfer.plan[-1]).tiles > 1
-    assert transfer.layout(Scale(96, 128, 1)).tiles == 1
-    assert transfer.memory_needed <= limit
+    assert 320 <= transfer.plan.tile < 693
+    assert transfer.settings["tile"] == transfer.plan.tile
+    assert transfer.plan.layout(transfer.plan.scales[-1]).tiles > 1
+    assert transfer.plan.layout(Scale(96, 128, 1)).tiles == 1
+    assert transfer.plan.memory <= limit
     with pytest.raises(MemoryLimitError, match="size"):
         Transfer(picture, picture, weights=weights, size=800, max_memory="100M")
 

@@ -22,6 +22,7 @@ from fastconv.style import (
     iterate,
     stylize,
 )
+from fastconv.style.algorithm.averaging import RunningAverage, average_decay
 from fastconv.style.algorithm.canvas import to_canvas, to_picture, to_planes, to_uint8
 from fastconv.style.algorithm.objective import Objective
 from fastconv.style.algorithm.optimizers import resume_moments
@@ -34,7 +35,6 @@ from fastconv.style.algorithm.scales import (
     target_size,
 )
 from fastconv.style.images.colors import color_moments, luma, match_colors
-from fastconv.style.transfer.transfer import RunningAverage, average_decay
 
 MEAN = (123.68, 116.779, 103.939)
 
@@ -717,7 +717,7 @@ def test_lbfgs_ends_with_the_best_picture_it_saw(thin, pictures):
     pictures_seen, losses = [], []
     for step in transfer:
         losses.append(step.loss)
-        pictures_seen.append(transfer.state.average.value)
+        pictures_seen.append(transfer.picture())
     lowest = int(np.argmin(losses))
     np.testing.assert_array_equal(pictures_seen[-1], pictures_seen[lowest])
     assert transfer.result().rgb.min() >= 0

@@ -17,6 +17,7 @@ from fastconv.style.algorithm.options import SMALLEST_TILE
 from fastconv.style.algorithm.tiles import grid_of, halo_of, lay_out, plan_tiles, stride_of
 from fastconv.style.images import load
 from fastconv.style.running import checkpoint
+from fastconv.style.running import saved as saved_runs
 from fastconv.style.transfer import cost
 from fastconv.weights import converted
 
@@ -195,7 +196,7 @@ def test_a_run_in_tiles_ends_at_the_picture_of_one_without(thin):
     for tile in (0, SMALLEST_TILE):
         transfer = Transfer(content, style, tile=tile, **how)
         assert transfer.settings["tile"] == tile
-        assert [scale.long_side for scale in transfer.plan] == [288, 410]
+        assert [scale.long_side for scale in transfer.plan.scales] == [288, 410]
         for _ in transfer:
             pass
         pictures[tile] = transfer.picture()
@@ -208,13 +209,13 @@ def test_a_run_in_tiles_that_was_stopped_ends_at_the_same_picture(small_network,
     converted.write(vgg_weights.VGGWeights(small_network, "random", "cd" * 32, path, exact=True), path)
     content, style = (noise(360, 420, seed).round() for seed in (0, 1))
     how = {"weights": path, "size": 420, "min_scale": 290, "steps": 2}
-    whole = Transfer(content, style, tile=0, **how).memory_needed
+    whole = Transfer(content, style, tile=0, **how).plan.memory
     how["max_memory"] = whole - 20_000 * int(cost.per_seen_pixel(Options()))  # of 160 000 pixels
     undisturbed = Transfer(content, style, **how)
     for _ in undisturbed:
         pass
     stopped = Transfer(content, style, **how)
-    assert stopped.layout(stopped.plan[-1]).tiles > 1
+    assert stopped.plan.layout(stopped.plan.scales[-1]).tiles > 1
     keeper = checkpoint.Checkpoint(tmp_path / "run.ckpt", stopped, content, [style], {})
     steps = iter(stopped)
     for _ in range(5):
@@ -222,10 +223,10 @@ def test_a_run_in_tiles_that_was_stopped_ends_at_the_same_picture(small_network,
     keeper.note()
     assert keeper.write()
 
-    saved = checkpoint.read(tmp_path / "run.ckpt", print)
-    assert saved.document["options"]["tile"] == stopped.tile  # whatever memory there is when it goes on
+    saved = saved_runs.read(tmp_path / "run.ckpt", print)
+    assert saved.document["options"]["tile"] == stopped.plan.tile  # whatever memory there is when it goes on
     resumed = saved.transfer()
-    assert resumed.tile == stopped.tile
+    assert resumed.plan.tile == stopped.plan.tile
     assert len(list(resumed)) == 1
     np.testing.assert_array_equal(resumed.picture(), undisturbed.picture())
 

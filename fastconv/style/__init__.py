@@ -3,8 +3,7 @@
 from fastconv.style.algorithm.options import OptionError, Options
 from fastconv.style.files import OutputError
 from fastconv.style.images import ImageError, Picture
-from fastconv.style.transfer import Result, Step, Transfer, iterate, stylize
-from fastconv.style.transfer.memory import MemoryLimitError
+from fastconv.style.transfer import MemoryLimitError, Result, Step, Transfer, iterate, stylize
 
 __all__ = [
     "ImageError",

@@ -30,6 +30,7 @@ from fastconv.style.images import Size
 
 Array = NDArray[Any]
 StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
+KnownTargets: TypeAlias = dict[tuple[int, Size], StyleTargets]  # by a style picture's number, height and width
 
 
 class Losses(NamedTuple):
@@ -83,7 +84,7 @@ class Objective:
         styles: Iterable[Array],
         options: Options,
         masks: Sequence[Array] | None = None,
-        known: dict[tuple[int, Size], StyleTargets] | None = None,
+        known: KnownTargets | None = None,
         tile: int | None = None,
     ) -> None:
         self._network = network

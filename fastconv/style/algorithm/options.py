@@ -158,6 +158,10 @@ class Options:
         """Return the layers in which the style counts, and the share of each; none if `beta` is zero."""
         return layer_weights(self.style_layers) if self.beta else {}
 
+    def compared_layers(self) -> set[str]:
+        """Return the layers whose features are compared."""
+        return {*self.content_shares(), *self.style_shares()}
+
     def _check_tile(self) -> None:
         if self.tile is None:
             return

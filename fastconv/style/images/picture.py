@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from fastconv.style.images.sizes import resize
+from fastconv.style.images.sizes import Size, resize
 
 
 class ImageError(ValueError):
@@ -40,11 +40,15 @@ class Picture:
     name: str | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width in pixels."""
         return self.rgb.shape[0], self.rgb.shape[1]
 
-    def resized(self, size: tuple[int, int]) -> Picture:
+    def describe(self) -> dict[str, Any]:
+        """Return name and size, as JSON knows them."""
+        return {"name": self.name, "size": self.size}
+
+    def resized(self, size: Size) -> Picture:
         """Return the picture at (height, width), clipped to its range where the filter overshoots."""
         alpha = None if self.alpha is None else np.clip(resize(self.alpha, size), 0, 1)
         return Picture(np.clip(resize(self.rgb, size), 0, 255), alpha)

@@ -24,8 +24,7 @@ from fastconv.style.running.messages import Log
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.running.run import carry_out
-from fastconv.style.transfer import Transfer
-from fastconv.style.transfer.memory import MemoryLimitError
+from fastconv.style.transfer import MemoryLimitError, Step, Transfer
 
 # What can be wrong with one photograph, and need not be with the next.
 FAILURES = (ImageError, OptionError, OutputError, MemoryLimitError, FloatingPointError)
@@ -55,6 +54,7 @@ def run_folder(
     show: Callable[[Outcome], None],
     log: Log | None = None,
     progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
     weights: str | None = None,
     offline: bool = False,
     preset: str = "fast",
@@ -75,7 +75,7 @@ def run_folder(
         Its `picture` is the folder to write to, which is made if need be.
     show : callable
         Called with the `Outcome` of each photograph as soon as it is done.
-    log, progress, weights, offline, preset, **options
+    log, progress, callback, weights, offline, preset, **options
         As for `fastconv.style.running.run.run`.
 
     Returns
@@ -120,7 +120,9 @@ def run_folder(
             transfer = transfers.of(photograph)
             own.check_for(transfer)
             _write_mark(mark, own.replaceable | own.files_of(transfer))
-            outcome = carry_out(transfer, photograph, styles, own, log=log, progress=progress, set_aside=True)
+            outcome = carry_out(
+                transfer, photograph, styles, own, log=log, progress=progress, callback=callback, set_aside=True
+            )
             show(outcome)
             if outcome.interrupted_by is not None:
                 batch.interrupted_by = outcome.interrupted_by

@@ -36,7 +36,7 @@ class Keeper:
         self._transfer = transfer
         self._outputs = outputs
         self._say = say
-        if transfer.content.alpha is not None and not has_transparency(outputs.picture):
+        if transfer.inputs.content.alpha is not None and not has_transparency(outputs.picture):
             say(f"{outputs.picture}: JPEG has no transparency; it is dropped")
         self._film = Film(transfer.steps_in_all, frames) if outputs.movie or outputs.report else None
         self._checkpoint = None
@@ -63,10 +63,11 @@ class Keeper:
 
     def rescue(self) -> None:
         """Write what there is of a run that cannot go on: its checkpoint, and the picture under another name."""
-        if self._transfer.state is None:
+        if not self._transfer.has_begun:
             return
         try:
             if self._checkpoint is not None:
+                self._checkpoint.note(self._frames)  # there may have been a step since the last time
                 self._checkpoint.write(self._frames)
         except (OutputError, MemoryError) as error:
             self._say(f"the checkpoint could not be written: {error}")
@@ -131,7 +132,7 @@ class Keeper:
 
     def _write_report(self, outcome: Outcome) -> None:
         if self._outputs.report is not None:
-            photograph = self._transfer.content.resized(self._transfer.output_size)
+            photograph = self._transfer.inputs.content.resized(self._transfer.plan.output_size)
             write_report(self._outputs.report, photograph.rgb, outcome.result, self._frames)
 
     def _write_log(self, outcome: Outcome) -> None:

@@ -14,27 +14,28 @@ Log: TypeAlias = Callable[[str], None]
 
 def announcement(transfer: Transfer) -> str:
     """Tell what will be done, with which weights."""
-    weights = transfer.settings["weights"]
-    scales = ", ".join(f"{scale.width}x{scale.height}" for scale in transfer.plan)
+    network = transfer.network
+    scales = ", ".join(f"{scale.width}x{scale.height}" for scale in transfer.plan.scales)
     number = transfer.steps_in_all
     steps = f"{number} {'step' if number == 1 else 'steps'}"
     if transfer.losses:
         steps += f", {len(transfer.losses)} of them done,"
-    kind = "" if weights["exact"] else ", kernels rounded to 8 bits"
+    kind = "" if network.exact else ", kernels rounded to 8 bits"
     return (
-        f"weights {weights['source']} (sha256 {weights['sha256'][:16]}{kind}); "
+        f"weights {network.source} (sha256 {network.sha256[:16]}{kind}); "
         f"{steps} over {scales} px; {transfer.settings['threads']} threads"
     )
 
 
 def estimate(transfer: Transfer) -> str:
     """Tell what it will take."""
-    last = transfer.plan[-1]
-    layout = transfer.layout(last)
+    plan = transfer.plan
+    last = plan.scales[-1]
+    layout = plan.layout(last)
     tiles = "" if layout.tiles == 1 else f", in {layout.tiles} tiles of {layout.width}x{layout.height} px"
     return (
-        f"at {last.width}x{last.height} px a step takes about {in_two_digits(transfer.flop(last) / 1e9)} GFLOP{tiles}; "
-        f"the run needs about {in_two_digits(transfer.memory_needed / 1e9)} GB of memory"
+        f"at {last.width}x{last.height} px a step takes about {in_two_digits(plan.flop(last) / 1e9)} GFLOP{tiles}; "
+        f"the run needs about {in_two_digits(plan.memory / 1e9)} GB of memory"
     )
 
 

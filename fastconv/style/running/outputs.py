@@ -102,7 +102,7 @@ class Outputs:
 
     def check_for(self, transfer: Transfer) -> None:
         """Raise `OutputError` if what a transfer makes can't be written, now that its size and steps are known."""
-        check_output(self.picture, overwrite=self._may_replace(self.picture), shape=transfer.output_size)
+        check_output(self.picture, overwrite=self._may_replace(self.picture), shape=transfer.plan.output_size)
         for path in self._numbered_ahead(transfer):
             check_writable(path, overwrite=self._may_replace(path))
 

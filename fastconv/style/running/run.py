@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,14 @@ from fastconv.kernels import jit
 from fastconv.style.files import free_name, target_of
 from fastconv.style.images import PictureLike
 from fastconv.style.report.film import Frame
-from fastconv.style.running import checkpoint
+from fastconv.style.running import saved as checkpoints
 from fastconv.style.running.interruption import signals_between_steps
 from fastconv.style.running.keeping import Keeper
 from fastconv.style.running.messages import Log, announcement, estimate, summary
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.running.progress import Progress
-from fastconv.style.transfer import Transfer
+from fastconv.style.transfer import Step, Transfer
 
 
 def run(
@@ -31,6 +31,7 @@ def run(
     *,
     log: Log | None = None,
     progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
     **arguments: Any,
 ) -> Outcome:
     """Run a transfer and save its picture, also when SIGINT or SIGTERM ends it early.
@@ -45,6 +46,9 @@ def run(
         Called with each message.
     progress : text file, optional
         Where the steps are reported.
+    callback : callable, optional
+        Called with the `Step` after each one, before it is reported or anything is saved. What it raises ends the run
+        as an error in a step does: what there is is saved first.
     **arguments
         Everything else that `fastconv.style.stylize` takes.
 
@@ -60,7 +64,7 @@ def run(
     outputs.check()
     transfer = Transfer(content, styles, log=log, **arguments)
     outputs.check_for(transfer)
-    return carry_out(transfer, content, styles, outputs, log=log, progress=progress)
+    return carry_out(transfer, content, styles, outputs, log=log, progress=progress, callback=callback)
 
 
 def resume(
@@ -71,6 +75,7 @@ def resume(
     save_every: int | None = None,
     log: Log | None = None,
     progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
 ) -> Outcome:
     """Go on with a run from a checkpoint, and keep writing to it.
 
@@ -88,16 +93,16 @@ def resume(
         Another number of steps a scale.
     save_every : int, optional
         Another number of steps after which the picture is saved on the way.
-    log, progress
+    log, progress, callback
         As for `run`.
 
     Raises
     ------
-    fastconv.style.running.checkpoint.CheckpointError
+    fastconv.style.running.saved.CheckpointError
         If the checkpoint can't be read or its pictures have changed; and what `run` raises.
     """
     say = log or _ignore
-    saved = checkpoint.read(path, say)
+    saved = checkpoints.read(path, say)
     own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=path)
     outputs = replace(
         own,
@@ -114,7 +119,9 @@ def resume(
     transfer = saved.transfer(steps=steps, log=log)
     outputs.check_for(transfer)
     frames = saved.frames()
-    return carry_out(transfer, saved.content, saved.styles, outputs, frames=frames, log=log, progress=progress)
+    return carry_out(
+        transfer, saved.content, saved.styles, outputs, frames=frames, log=log, progress=progress, callback=callback
+    )
 
 
 def carry_out(
@@ -126,6 +133,7 @@ def carry_out(
     frames: Sequence[Frame] = (),
     log: Log | None = None,
     progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
     set_aside: bool = False,
 ) -> Outcome:
     """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`.
@@ -138,7 +146,8 @@ def carry_out(
     if jit.cache_is_cold():
         say("compiling kernels, first run only: the first step takes longer")
     keeper = Keeper(transfer, content, styles, outputs, frames, say)
-    reporter = None if progress is None else Progress(transfer.plan, progress, transfer.scales_left, work=transfer.flop)
+    plan = transfer.plan
+    reporter = None if progress is None else Progress(plan.scales, progress, transfer.scales_left, work=plan.flop)
 
     def stopping() -> None:
         if reporter is not None:
@@ -149,6 +158,8 @@ def carry_out(
     with signals_between_steps(stopping) as interruption:
         try:
             for step in transfer:
+                if callback is not None:
+                    callback(step)
                 if reporter is not None:
                     reporter.update(step)
                 keeper.after(step)

@@ -191,15 +191,14 @@ def _gather(settings: Sequence[Setting]) -> dict[Setting, list[Setting]]:
 
 def _watch(transfer: Transfer, gauge: Gauge, wanted: Sequence[Setting], progress: TextIO | None) -> Iterator[Run]:
     """Run a transfer, and yield the runs that it passes through."""
-    reporter = None if progress is None else Progress(transfer.plan, progress)
+    reporter = None if progress is None else Progress(transfer.plan.scales, progress)
     due = {setting.steps: setting for setting in wanted}
     trace: list[Measurement] = []
     for step in transfer:
         if reporter is not None:
             reporter.update(step)
         if step.step in due or step.step in MEASURED:
-            assert transfer.state is not None  # there has been a step
-            trace.append(gauge.measure(step.step, transfer.state.optimizer.parameter))
+            trace.append(gauge.measure(step.step, transfer.canvas()))
         if step.step in due:
             if reporter is not None:
                 reporter.end_line()

@@ -73,7 +73,7 @@ def flop_of_step(size: Size, options: Options, tile: int | None) -> int:
     tile : int or None
         As in `fastconv.style.algorithm.tiles.lay_out`.
     """
-    layers = compared_layers(options)
+    layers = options.compared_layers()
     if not layers:
         return 0
     layout = layout_of(size, options, tile)
@@ -90,7 +90,7 @@ def flop_of_step(size: Size, options: Options, tile: int | None) -> int:
 def layout_of(size: Size, options: Options, tile: int | None) -> Layout:
     """Return how a picture of that height and width is divided; arguments as for `flop_of_step`."""
     size = _on_grid(size)
-    layers = compared_layers(options)
+    layers = options.compared_layers()
     return lay_out(size, layers, tile) if layers else Layout(1, 1, *size)
 
 
@@ -154,7 +154,7 @@ def _held(size: Size, styles: int, options: Options) -> int:
 
 def _of_weights(options: Options) -> int:
     """Return the bytes of the weights, packed."""
-    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(compared_layers(options)))
+    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(options.compared_layers()))
     return round(PACKING * _itemsize(options) * weights)
 
 
@@ -193,7 +193,7 @@ def _in_network(options: Options) -> float:
     """Return the bytes of the network's own arrays for each pixel of a tile."""
     stages = _stages(options)
     # What is compared is kept in an array, which has to hold the first layer when that is computed again.
-    kept = max(features_per_pixel(stages[:1]), features_per_pixel(compared_layers(options).difference(stages[:1])))
+    kept = max(features_per_pixel(stages[:1]), features_per_pixel(options.compared_layers().difference(stages[:1])))
     return sum(_turns(options)) + _itemsize(options) * kept + sum(_traces(options))
 
 
@@ -209,13 +209,13 @@ def _traces(options: Options) -> list[float]:
         features_per_pixel([name])
         for name in _stages(options)[1:]
         # Pooling by averages leaves nothing.
-        if (options.pooling == "max" if name.startswith("pool") else name not in compared_layers(options))
+        if (options.pooling == "max" if name.startswith("pool") else name not in options.compared_layers())
     ]
 
 
 def _stages(options: Options) -> list[str]:
     """Return the layers whose outputs the network stores: not those before a max pooling, unless they are compared."""
-    layers = compared_layers(options)
+    layers = options.compared_layers()
     path = LAYER_NAMES[: 1 + max(map(LAYER_NAMES.index, layers), default=-1)]
     return [
         name
@@ -227,11 +227,6 @@ def _stages(options: Options) -> list[str]:
 def _itemsize(options: Options) -> int:
     """Return the bytes of a number."""
     return np.dtype(options.dtype).itemsize
-
-
-def compared_layers(options: Options) -> set[str]:
-    """Return the layers whose features are compared."""
-    return {*options.content_shares(), *options.style_shares()}
 
 
 def features_per_pixel(layers: Collection[str]) -> float:
