@@ -124,8 +124,7 @@ def test_the_networks_arrays_are_as_large_as_is_counted(dtype, options):
         pass
     buffers = network._buffers
     arrays = [*buffers._turns, buffers._features, *buffers._traces.values()]
-    counted = cost._in_network(options) * side**2
-    assert sum(array.nbytes for array in arrays) == pytest.approx(counted, rel=0.001)
+    assert sum(array.nbytes for array in arrays) == cost.pass_bytes((side, side), options).total
     packed = [convolution._transformed.nbytes for convolution in network._convolutions.values()]
     assert sum(packed) == pytest.approx(cost._of_weights(options), rel=0.07, abs=1e6)
 
@@ -227,9 +226,10 @@ def test_what_fits_has_no_tiles_and_the_rest_the_largest_that_fit():
         tile = memory.choose_tile(LARGE, STYLES, Options(max_memory=limit))
         assert need(tile=tile) <= limit
         # A larger one would have had a layout of which a tile does not fit.
-        options, pixels = Options(), (tile + 16) ** 2
+        options, side = Options(), tile + 16
+        pixels = side**2
         step = cost.without_tiles(LARGE, len(STYLES), options) + pixels * cost.per_seen_pixel(options)
-        end = cost._held(LARGE, len(STYLES), options) + pixels * cost._in_network(options)
+        end = cost._held(LARGE, len(STYLES), options) + cost.pass_bytes((side, side), options).total
         end += cost.RESULT * math.prod(LARGE)
         assert max(step, end) + cost._of_former_scale(LARGE, options, tile) > limit
 

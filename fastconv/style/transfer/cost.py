@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastconv
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS, weights_for
+from fastconv.nn.vgg import LAYER_NAMES, LAYERS, PassBytes, bytes_needed, weights_for
 from fastconv.style.algorithm.canvas import GRID
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.scales import plan_scales
@@ -45,6 +44,7 @@ SEARCH_IN_HEAP = 440  # bytes for each pixel, of what L-BFGS works on
 
 PACKING = 36 / 9  # numbers for each weight in Winograd's method
 DOUBLE = 8  # bytes
+SAMPLE = (1024, 1024)  # height and width of a tile in which each layer has whole numbers of positions
 
 
 class Loaded(NamedTuple):
@@ -109,18 +109,17 @@ def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | N
     loaded : Loaded
         The pictures as they were read.
     """
-    seen = layout_of(size, options, tile).pixels
+    seen = _seen(size, options, tile)
     held = _held(size, len(styles), options)
-    step = without_tiles(size, len(styles), options) + round(seen * per_seen_pixel(options))
+    step = without_tiles(size, len(styles), options) + _in_tile(seen, options)
     # Targets are computed before there is anything of a step.
     target = held + max(
-        math.prod(style) * STYLE + round(layout_of(style, options, tile).pixels * sum(_turns(options)))
-        for style in styles
+        math.prod(style) * STYLE + sum(pass_bytes(_seen(style, options, tile), options).turns) for style in styles
     )
     output = loaded.content if options.restore_size else math.prod(size)
     each = RESULT + (LUMA if options.preserve_colors == "luma" else 0)
     finishing = max(output * each, loaded.largest * RESIZING)
-    end = held + round(seen * _in_network(options)) + finishing
+    end = held + pass_bytes(seen, options).total + finishing
     return loaded.nbytes + _of_former_scale(size, options, tile) + max(step, target, end)
 
 
@@ -131,9 +130,27 @@ def without_tiles(size: Size, styles: int, options: Options) -> int:
 
 def per_seen_pixel(options: Options) -> float:
     """Return the bytes that a step needs for each pixel of a tile."""
+    return _in_tile(SAMPLE, options) / math.prod(SAMPLE)
+
+
+def pass_bytes(size: Size, options: Options) -> PassBytes:
+    """Return what the network allocates for a tile of that height and width."""
+    channels = {name: shape[0] for name, shape in KERNEL_SHAPES.items()}
+    return bytes_needed(size, options.compared_layers(), channels, dtype=options.dtype, pooling=options.pooling)
+
+
+def _in_tile(size: Size, options: Options) -> int:
+    """Return the bytes that a step needs for a tile of that height and width."""
     # Features are taken from those of the photograph, and given back, before the pass gets back to the picture.
     difference = max((features_per_pixel([name]) for name in options.content_shares()), default=0.0)
-    return _in_network(options) + _itemsize(options) * (PICTURE + max(difference, WAY_BACK))
+    numbers = math.prod(size) * (PICTURE + max(difference, WAY_BACK))
+    return pass_bytes(size, options).total + round(_itemsize(options) * numbers)
+
+
+def _seen(size: Size, options: Options, tile: int | None) -> Size:
+    """Return the height and width of what goes through the network at a time."""
+    layout = layout_of(size, options, tile)
+    return layout.height, layout.width
 
 
 def _held(size: Size, styles: int, options: Options) -> int:
@@ -180,48 +197,12 @@ def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:
     if len(plan) == 1:
         return 0
     former = plan[-2]
+    needed = pass_bytes(_seen(former.size, options, tile), options)
     # The network's other arrays are large at any scale but tiny ones.
-    small = [min(_turns(options)), *_traces(options)]
-    seen = layout_of(former.size, options, tile).pixels
-    nbytes = sum(min(seen * each, LARGEST_IN_HEAP) for each in small)
+    nbytes = sum(min(each, LARGEST_IN_HEAP) for each in (min(needed.turns), *needed.traces))
     if options.optimizer == "lbfgs" and PICTURE * DOUBLE * former.pixels < LARGEST_IN_HEAP:
         nbytes += SEARCH_IN_HEAP * former.pixels
-    return round(nbytes)
-
-
-def _in_network(options: Options) -> float:
-    """Return the bytes of the network's own arrays for each pixel of a tile."""
-    stages = _stages(options)
-    # What is compared is kept in an array, which has to hold the first layer when that is computed again.
-    kept = max(features_per_pixel(stages[:1]), features_per_pixel(options.compared_layers().difference(stages[:1])))
-    return sum(_turns(options)) + _itemsize(options) * kept + sum(_traces(options))
-
-
-def _turns(options: Options) -> list[float]:
-    """Return the bytes, for each pixel of a tile, of the two arrays that hold by turns what lies between layers."""
-    sizes = [features_per_pixel([name]) for name in _stages(options)]
-    return [_itemsize(options) * max(sizes[turn::2], default=0.0) for turn in (0, 1)]
-
-
-def _traces(options: Options) -> list[float]:
-    """Return the bytes, for each pixel of a tile, of what is left of the layers that are not kept: one an output."""
-    return [
-        features_per_pixel([name])
-        for name in _stages(options)[1:]
-        # Pooling by averages leaves nothing.
-        if (options.pooling == "max" if name.startswith("pool") else name not in options.compared_layers())
-    ]
-
-
-def _stages(options: Options) -> list[str]:
-    """Return the layers whose outputs the network stores: not those before a max pooling, unless they are compared."""
-    layers = options.compared_layers()
-    path = LAYER_NAMES[: 1 + max(map(LAYER_NAMES.index, layers), default=-1)]
-    return [
-        name
-        for name, after in itertools.zip_longest(path, path[1:], fillvalue="")
-        if not (after.startswith("pool") and options.pooling == "max" and name not in layers)
-    ]
+    return nbytes
 
 
 def _itemsize(options: Options) -> int:
