@@ -1,13 +1,9 @@
-"""The command `fastconv style`: what it prints, how it ends, and that nothing is lost on the way."""
+"""The command `fastconv style`: what it prints, and how it ends."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,20 +11,10 @@ from PIL import Image
 
 from fastconv import cli
 from fastconv.nn.vgg import LAYER_NAMES
-from fastconv.style import Options, Step, stylize
-from fastconv.style.algorithm.scales import Scale
+from fastconv.style import Options, stylize
 from fastconv.style.demo import pictures as demo
-from fastconv.style.files import OutputError
-from fastconv.style.running.checkpoint import Checkpoint
-from fastconv.style.running.interruption import signals_between_steps
-from fastconv.style.running.outputs import Outputs
-from fastconv.style.running.progress import Clock, Progress
-from fastconv.style.running.run import run
-from fastconv.style.wording import format_seconds
 
-# The first layers only, so that a run takes a moment.
-QUICK = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
-ROOT = Path(__file__).parents[1]
+from .helpers import QUICK, size_of
 
 
 @pytest.fixture
@@ -39,14 +25,6 @@ def style(folder):
         return cli.main(["style", *pictures, *output, *QUICK, *map(str, options)], callback=callback)
 
     return style
-
-
-def size_of(path):
-    with Image.open(path) as image:
-        return image.size
-
-
-# --- what it prints -----------------------------------------------------------------------------------------
 
 
 def test_the_path_goes_to_stdout_and_everything_else_to_stderr(style, folder, capsys):
@@ -240,9 +218,6 @@ def test_the_demo_has_the_size_of_a_preset_that_says_one(style, folder, capsys, 
     assert json.loads(capsys.readouterr().out)["settings"]["size"] == size
 
 
-# --- how it ends --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -384,227 +359,3 @@ def test_a_missing_extra_is_told_with_the_command(folder):
     assert done.returncode == 2
     assert "pip install 'fastconv[style]'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-# --- interruption -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals to other processes")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_saves_what_there_is(folder, number, code):
-    program = [sys.executable, "-c", "import sys; from fastconv.cli import main; sys.exit(main())"]
-    process = subprocess.Popen(
-        [
-            *program,
-            "style",
-            "photo.png",
-            "painting.png",
-            "-o",
-            "out.png",
-            *QUICK,
-            "--steps",
-            "1000000",
-            "--restore-size",
-            "--size",
-            "40",
-            "--json",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        for line in process.stderr:
-            if "steps over" in line:
-                break
-        time.sleep(1)  # it is at work, whether compiling or stepping
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == code
-    assert "stopping after this step" in err
-    assert "interrupted; what there was is saved: out.png" in err
-    told = json.loads(out)
-    assert told["interrupted"] is True
-    assert 0 < len(told["losses"]) < 1000000
-    assert size_of(folder / "out.png") == (48, 32)
-
-
-def test_a_second_interruption_quits_at_once():
-    code = (
-        "import signal; from fastconv.style.running.interruption import signals_between_steps as between\n"
-        "with between(lambda: print('first', flush=True)) as interruption:\n"
-        "    signal.raise_signal(signal.SIGINT); assert interruption.signal == signal.SIGINT\n"
-        "    signal.raise_signal(signal.SIGINT); print('second')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (130, "first", "")
-
-
-def test_handlers_are_given_back():
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with signals_between_steps(lambda: None):
-        assert signal.getsignal(signal.SIGINT) is not before[0]
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-
-
-# --- progress -----------------------------------------------------------------------------------------------
-
-PLAN = (Scale(10, 20, 2), Scale(20, 40, 3))
-
-
-def step(scale, number, seconds):
-    return Step(scale, number, 3, 1.5, 0.5, 1.0, seconds, lambda: None)
-
-
-class Stream:
-    """Text that is written, on a terminal or not."""
-
-    def __init__(self, terminal):
-        self.text = ""
-        self.isatty = lambda: terminal
-        self.flush = lambda: None
-
-    def write(self, text):
-        self.text += text
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that the test sets."""
-    now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_time_left_goes_by_pixels_and_leaves_out_first_steps():
-    clock = Clock(PLAN)
-    clock.update(step(20, 1, 100.0))  # compiles
-    assert clock.seconds_left is None
-    clock.update(step(20, 2, 2.0))  # 200 pixels
-    assert clock.seconds_left == pytest.approx(3 * 4 * 2.0)
-    clock.update(step(40, 1, 50.0))
-    clock.update(step(40, 2, 8.0))
-    assert clock.seconds_left == pytest.approx(8.0)
-    clock.update(step(40, 3, 8.0))
-    assert clock.seconds_left == 0
-
-
-def test_a_run_that_goes_on_has_first_steps_of_its_own():
-    clock = Clock((Scale(10, 20, 8), PLAN[1]))
-    clock.update(step(20, 3, 100.0))  # compiles, though it is not the scale's first step
-    assert clock.seconds_left is None
-    clock.update(step(20, 4, 2.0))
-    assert clock.seconds_left == pytest.approx(6 * 2.0 + 3 * 4 * 2.0)
-
-
-def test_time_left_can_go_by_the_work_of_tiles():
-    clock = Clock(PLAN, work=lambda scale: 1000 * scale.long_side)
-    for number in (1, 2):
-        clock.update(step(20, number, 1.0))
-    assert clock.seconds_left == pytest.approx(3 * 2 * 1.0)
-
-
-def test_a_terminal_has_one_line_that_renews_itself(clock, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    stream = Stream(terminal=True)
-    progress = Progress(PLAN, stream)
-    for number in (1, 2, 3):
-        progress.update(step(40, number, 0.5))
-        clock[0] += 1
-    progress.end_line()
-    assert stream.text.count("\r") == 3
-    assert stream.text.count("\n") == 1
-    assert stream.text.endswith("\n")
-    assert "40 px (2/2), step 3/3: 0.2 s left, 0.50 s/step, loss 1.5 (content 0.5, style 1)" in stream.text
-
-
-def test_a_line_is_cut_to_a_narrow_terminal(clock, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "20")
-    stream = Stream(terminal=True)
-    Progress(PLAN, stream).update(step(40, 1, 0.5))
-    assert stream.text == "\r40 px (2/2), step 1\x1b[K"
-
-
-def test_elsewhere_there_is_a_plain_line_every_ten_seconds(clock):
-    stream = Stream(terminal=False)
-    progress = Progress(PLAN, stream)
-    for second in range(1, 26):
-        clock[0] = 1000.0 + second
-        progress.update(step(20, min(second, 2), 1.0))
-    progress.end_line()
-    assert stream.text.count("\n") == 2
-    assert "\r" not in stream.text
-    assert "\x1b" not in stream.text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (65, "1:05"), (3599.7, "1:00:00"), (7205, "2:00:05")]
-)
-def test_durations_are_readable(seconds, text):
-    assert format_seconds(seconds) == text
-
-
-# --- the example --------------------------------------------------------------------------------------------
-
-
-def test_the_example_runs_and_is_short(folder):
-    script = ROOT / "examples" / "style_transfer.py"
-    assert len(script.read_text().splitlines()) < 60
-    command = [sys.executable, script, "photo.png", "painting.png", "out.png", "--steps", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    assert "step    1  content 0  style" in done.stdout
-    assert size_of(folder / "out.png") == (320, 192)
-
-
-@pytest.mark.parametrize(("error", "code"), [(FloatingPointError("too far"), 1), (MemoryError(), 4)])
-def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, capsys, error, code):
-    def failing(step):
-        if step.step == 4:
-            raise error
-
-    assert style("--steps", 5, output=("-o", "whole.png")) == 0
-    (folder / "out-unfinished.png").write_text("precious")
-    assert style("--steps", 5, "--checkpoint", "run.npz", callback=failing) == code
-    assert "the picture as far as it came: out-unfinished-2.png" in capsys.readouterr().err
-    assert not (folder / "out.png").exists()
-    assert (folder / "out-unfinished.png").read_text() == "precious"
-    assert size_of(folder / "out-unfinished-2.png") == (48, 32)
-    assert cli.main(["style", "--resume", "run.npz"]) == 0
-    assert size_of(folder / "out.png") == (48, 32)
-    assert (folder / "out.png").read_bytes() == (folder / "whole.png").read_bytes()
-
-
-def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_unfinished_picture(style, folder, monkeypatch, capsys):
-    def failing(step):
-        if step.step == 2:
-            raise FloatingPointError("too far")
-
-    def full(checkpoint, frames=()):
-        raise OutputError("no space left")
-
-    monkeypatch.setattr(Checkpoint, "write", full)
-    assert style("--checkpoint", "run.npz", callback=failing) == 1
-    assert "the checkpoint could not be written: no space left" in capsys.readouterr().err
-    assert size_of(folder / "out-unfinished.png") == (48, 32)
-
-
-def test_a_run_whose_progress_nobody_reads_leaves_its_picture(folder, monkeypatch):
-    def closed(progress, step):
-        raise BrokenPipeError
-
-    monkeypatch.setattr(Progress, "update", closed)
-    options = {"content_layers": ("relu2_2",), "style_layers": ("relu1_1",)}
-    with pytest.raises(BrokenPipeError):
-        run("photo.png", ["painting.png"], Outputs(Path("out.png")), progress=sys.stderr, **options)
-    assert size_of(folder / "out-unfinished.png") == (48, 32)
-
-
-def test_a_report_needs_neither_losses_nor_the_file_of_the_photograph(style, folder):
-    def without_file(step):
-        (folder / "photo.png").unlink(missing_ok=True)
-
-    assert style("--beta", 0, "--tv", 0, "--report", "run.html", callback=without_file) == 0
-    assert (folder / "run.html").is_file()
