@@ -53,7 +53,7 @@ MAY_IMPORT = {
     },
     "style.report": {"style.files", "style.images", "style.transfer", "style.wording"},
     "style.transfer": {FACE, "nn", "style.algorithm", "style.images", "weights"},
-    "style.algorithm": {FACE, "nn", "style.images"},
+    "style.algorithm": {FACE, "nn", "style.images", "weights"},
     "style.demo": {"style.images"},
     "style.images": {"style.files"},
     "style.files": set(),

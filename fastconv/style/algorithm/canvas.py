@@ -14,6 +14,12 @@ Array = NDArray[Any]
 GRID = 16  # pixels that become one position of relu5_1
 
 
+def on_grid(size: Size) -> Size:
+    """Return the height and width of the canvas of a picture."""
+    height, width = (-(-side // GRID) * GRID for side in size)
+    return height, width
+
+
 def to_planes(rgb: Array, dtype: str) -> Array:
     """Turn a picture (H, W, 3) into what the network takes: (1, 3, H, W), contiguous."""
     return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], dtype)

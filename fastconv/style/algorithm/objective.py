@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
+from fastconv.nn.losses import TotalVariation
 from fastconv.nn.vgg import VGG19
-from fastconv.nn.wasserstein import WassersteinLoss, one_blas_thread
+from fastconv.nn.wasserstein import one_blas_thread
 from fastconv.style.algorithm.options import Options
+from fastconv.style.algorithm.targets import KnownTargets, content_losses, style_targets, style_terms, tiles_of
 from fastconv.style.algorithm.textures import (
-    GRAMS,
-    MOMENTS,
-    Gathering,
-    Texture,
-    TextureLoss,
     TextureTerm,
-    mask_at_layer,
 )
-from fastconv.style.algorithm.tiles import Tile, plan_tiles, stride_of
-from fastconv.style.images import Size
+from fastconv.style.algorithm.tiles import Tile
 
 Array = NDArray[Any]
-StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
-KnownTargets: TypeAlias = dict[tuple[int, Size], StyleTargets]  # by a style picture's number, height and width
 
 
 class Losses(NamedTuple):
@@ -99,7 +91,7 @@ class Objective:
         self._style = style_terms(targets, options, masks, content.dtype)
         self._smoothness = TotalVariation(weight=options.total_variation) if options.total_variation else None
         self._layers = {*self._content, *(term.layer for term in self._style)}
-        self._tiles = _tiles_of(content, self._layers, tile) if self._layers else ()
+        self._tiles = tiles_of(content, self._layers, tile) if self._layers else ()
 
     def __call__(self, image: Array) -> tuple[Losses, Array]:
         """Return the parts of the loss of `image`, shape (1, 3, H, W), and the gradient of the total."""
@@ -153,77 +145,3 @@ class Objective:
 
     def _terms(self, layer: str) -> Iterable[TextureTerm]:
         return (term for term in self._style if term.layer == layer)
-
-
-def content_losses(network: VGG19, content: Array, options: Options, tile: int | None = None) -> dict[str, ContentLoss]:
-    """Compute the targets of a content picture; return its losses by their layers."""
-    weights = options.content_shares()
-    if not weights:
-        return {}
-    targets: dict[str, Array] = {}
-    for part in _tiles_of(content, weights, tile):
-        for layer, features in network.walk(part.seen.of(content), weights, needs_gradient=False):
-            if layer not in targets:
-                size = (length // stride_of(layer) for length in content.shape[2:])
-                targets[layer] = np.empty((*features.shape[:2], *size), features.dtype)
-            part.owned_in_picture(layer).of(targets[layer])[...] = part.owned_in_tile(layer).of(features)
-    return {
-        layer: ContentLoss(target, options.loss, weight=options.alpha * weights[layer])
-        for layer, target in targets.items()
-    }
-
-
-def style_targets(network: VGG19, style: Array, options: Options, tile: int | None = None) -> StyleTargets:
-    """Compute what a style picture, (1, 3, h, w), gives the losses to compare with, layer by layer."""
-    weights = options.style_shares()
-    if not weights:
-        return {}
-    gatherings = {layer: Gathering(texture_of(options)) for layer in weights}
-    for part in _tiles_of(style, weights, tile):
-        for layer, features in network.walk(part.seen.of(style), weights, needs_gradient=False):
-            gatherings[layer].add(features, layer, part)
-    return {layer: gathering.mean(style.dtype) for layer, gathering in gatherings.items()}
-
-
-def style_terms(
-    targets: Sequence[StyleTargets], options: Options, masks: Sequence[Array] | None, dtype: np.dtype[Any]
-) -> list[TextureTerm]:
-    """Return the losses of style pictures: at a layer all those together that have no mask, or each by itself.
-
-    Where nothing is left of a mask at a layer, there is no loss.
-    """
-    weights = options.style_shares()
-    weighted = list(zip(targets, shares(options.style_weights, len(targets)), strict=True))
-    terms = []
-    for layer in targets[0] if targets else ():
-        losses = [style_loss(own[layer], options, options.beta * share * weights[layer]) for own, share in weighted]
-        if masks is None:
-            terms.append(TextureTerm(layer, texture_of(options), losses))
-            continue
-        for loss, mask in zip(losses, masks, strict=True):
-            here = mask_at_layer(mask, layer).astype(dtype)
-            if here.any():
-                terms.append(TextureTerm(layer, texture_of(options), [loss], here))
-    return terms
-
-
-def style_loss(target: Any, options: Options, weight: float) -> TextureLoss:
-    """Return the loss at a layer that has what `style_targets` computed there for its target."""
-    if options.loss == "wasserstein":
-        return WassersteinLoss(target, weight=weight)
-    return StyleLoss(target, options.loss, weight=weight)
-
-
-def texture_of(options: Options) -> Texture:
-    """Return what the style losses compare."""
-    return MOMENTS if options.loss == "wasserstein" else GRAMS
-
-
-def _tiles_of(picture: Array, layers: Collection[str], tile: int | None) -> tuple[Tile, ...]:
-    return plan_tiles((picture.shape[2], picture.shape[3]), layers, tile)
-
-
-def shares(weights: Sequence[float] | None, count: int) -> list[float]:
-    """Return the weights of so many style pictures, equal where none are given, with a sum of 1."""
-    given = np.ones(count) if weights is None else np.asarray(weights, float)
-    return [float(share) for share in given / given.sum()]

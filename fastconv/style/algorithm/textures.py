@@ -14,7 +14,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastconv.nn.losses import StyleLoss, add_gram_gradient, gram_matrix
 from fastconv.nn.wasserstein import Moments, WassersteinLoss, add_moments_gradient, feature_moments
-from fastconv.style.algorithm.tiles import Tile, stride_of
+from fastconv.style.algorithm.features import stride_of
+from fastconv.style.algorithm.tiles import Tile
 
 Array = NDArray[Any]
 Summary: TypeAlias = "Array | Moments"

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from fastconv.nn.vgg import LAYER_NAMES, LAYERS
-from fastconv.style.algorithm.canvas import GRID
+from fastconv.style.algorithm.canvas import GRID, on_grid
+from fastconv.style.algorithm.features import stride_of
+from fastconv.style.algorithm.options import Options
 from fastconv.style.images import Size
 
 Array = NDArray[Any]
@@ -75,12 +77,6 @@ class Layout(NamedTuple):
         return self.height * self.width
 
 
-def stride_of(layer: str) -> int:
-    """Return the number of pixels, along a side, that become one position of a layer."""
-    poolings = sum(spec.weights is None for spec in LAYERS[: LAYER_NAMES.index(layer) + 1])
-    return int(2**poolings)
-
-
 def grid_of(layers: Collection[str]) -> int:
     """Return of how many pixels cuts are multiples, for features of these layers."""
     return max(GRID, *map(stride_of, layers))
@@ -133,6 +129,13 @@ def lay_out(size: Size, layers: Collection[str], tile: int | None) -> Layout:
     if not fitting:
         raise ValueError(f"tile must be larger for a halo of {halo} px around what is owned, got {tile}")
     return min(fitting, key=lambda layout: (layout.tiles * layout.pixels, layout.tiles))
+
+
+def layout_of(size: Size, options: Options, tile: int | None) -> Layout:
+    """Return how a transfer divides a picture of that height and width; `tile` as in `lay_out`."""
+    size = on_grid(size)
+    layers = options.compared_layers()
+    return lay_out(size, layers, tile) if layers else Layout(1, 1, *size)
 
 
 def plan_tiles(size: Size, layers: Collection[str], tile: int | None) -> tuple[Tile, ...]:

@@ -1,25 +1,20 @@
-"""A folder of photographs, all repainted in the manner of the same paintings.
-
-While one of them is worked on, a hidden file beside its result, its mark, names all files that it may leave behind.
-Who finds a mark knows that the result, if there is one, is not finished, and what may be replaced.
-"""
+"""A folder of photographs, all repainted in the manner of the same paintings."""
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from PIL import Image
 
-from fastconv.style import files
 from fastconv.style.algorithm.options import OptionError
 from fastconv.style.algorithm.presets import options_of
-from fastconv.style.files import OutputError, is_there, target_of
+from fastconv.style.files import OutputError, is_there
 from fastconv.style.images import FORMATS, ImageError, ImageWarning, PictureLike, load
+from fastconv.style.running.marks import mark_of, named_in, remove_mark, write_mark
 from fastconv.style.running.messages import Log
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
@@ -115,11 +110,11 @@ def run_folder(
             continue
         say(f"{position} of {len(photographs)}: {photograph}")
         try:
-            own = replace(outputs, picture=path, replaceable=_named_in(mark))
+            own = replace(outputs, picture=path, replaceable=named_in(mark))
             own.check()
             transfer = transfers.of(photograph)
             own.check_for(transfer)
-            _write_mark(mark, own.replaceable | own.files_of(transfer))
+            write_mark(mark, own.replaceable | own.files_of(transfer))
             outcome = carry_out(
                 transfer, photograph, styles, own, log=log, progress=progress, callback=callback, set_aside=True
             )
@@ -127,7 +122,7 @@ def run_folder(
             if outcome.interrupted_by is not None:
                 batch.interrupted_by = outcome.interrupted_by
                 break
-            _remove_mark(mark)
+            remove_mark(mark)
         except FAILURES as error:
             say(str(error))
             batch.failures[photograph] = str(error)
@@ -166,34 +161,6 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 def _files_in(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def mark_of(path: Path) -> Path:
-    """Return the name of the file that is there as long as a result is not finished."""
-    return path.with_name(f".{path.name}.begun")
-
-
-def _write_mark(mark: Path, names: Iterable[Path]) -> None:
-    relative = (os.path.relpath(name, target_of(mark).parent) for name in names)  # the folder may be moved
-    files.write(mark, b"\0".join(sorted(map(os.fsencode, relative))))
-
-
-def _named_in(mark: Path) -> frozenset[Path]:
-    """Return the files that an interrupted photograph may have left behind."""
-    if not is_there(mark):
-        return frozenset()
-    try:
-        names = mark.read_bytes().split(b"\0")
-    except OSError as error:
-        raise OutputError(f"{mark} cannot be read, which names what an interrupted run has left: {error}") from error
-    return frozenset(target_of(mark.parent / os.fsdecode(name)) for name in names)
-
-
-def _remove_mark(mark: Path) -> None:
-    try:
-        mark.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{mark} cannot be removed, so the next run will repaint its picture: {error}") from error
 
 
 def _check_options(folder: Path, outputs: Outputs) -> None:

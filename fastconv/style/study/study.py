@@ -13,7 +13,8 @@ from typing import Any, TextIO
 
 from fastconv.style.images import PictureLike, load
 from fastconv.style.study.files import StudyFiles
-from fastconv.style.study.runs import ROWS, Run, Setting, carry_out
+from fastconv.style.study.runs import Run, carry_out
+from fastconv.style.study.settings import ROWS, Setting
 from fastconv.style.study.table import COLUMNS, as_line
 from fastconv.weights import VGGWeights
 from fastconv.weights import load as load_weights

@@ -23,9 +23,10 @@ from fastconv.style.algorithm.canvas import (
     to_uint8,
 )
 from fastconv.style.algorithm.lbfgs import LBFGS
-from fastconv.style.algorithm.objective import KnownTargets, Losses, Objective, shares
+from fastconv.style.algorithm.objective import Losses, Objective
 from fastconv.style.algorithm.optimizers import optimizer_of, resume_moments
 from fastconv.style.algorithm.scales import Scale, style_size
+from fastconv.style.algorithm.targets import KnownTargets, shares
 from fastconv.style.images import Size, resize
 from fastconv.style.images.colors import color_moments, color_noise, with_luma
 from fastconv.style.transfer import snapshot as snapshots

@@ -1,134 +1,178 @@
-"""How much memory there is, so that a transfer is cut into tiles or refused before hours of work."""
+"""The memory that a transfer needs, estimated before its first step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import psutil
+import numpy as np
 
-from fastconv.style.algorithm.options import SMALLEST_TILE, Options, parse_memory
+import fastconv
+from fastconv.nn.vgg import PassBytes, bytes_needed, weights_for
+from fastconv.style.algorithm.canvas import on_grid
+from fastconv.style.algorithm.features import channels_of, features_per_pixel, stride_of
+from fastconv.style.algorithm.options import Options
+from fastconv.style.algorithm.scales import plan_scales
+from fastconv.style.algorithm.tiles import layout_of
 from fastconv.style.images import Size
-from fastconv.style.transfer import cost
-from fastconv.style.transfer.cost import NOTHING, Loaded
+from fastconv.weights.model import KERNEL_SHAPES
 
-SHARE = 0.8  # of what is free, so that the machine stays usable
-CGROUPS = Path("/sys/fs/cgroup")
-OWN_CGROUPS = Path("/proc/self/cgroup")
+# Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. Arrays of a pass through
+# the network are counted instead.
+PROCESS = 181_000_000  # bytes: the interpreter, libraries, compiled kernels
+LINEAR_ALGEBRA = 9_000_000  # bytes: libraries for eigenvalues
+SCIPY = 20_000_000  # bytes
+SCRATCH = 6_500_000  # numbers that kernels work on
+EIGENVALUES = 6  # matrices of float64, while those of a layer are found
 
-TILE_STEP = 16  # pixels; finer steps seldom change a layout
+# Numbers for each pixel.
+PICTURE = 3
+STEP = 2 * PICTURE  # the gradient, and what is passed between optimiser, losses and network
+WAY_BACK = 4 * PICTURE  # a tile's gradient with and without its border
+
+# Bytes for each pixel.
+STYLE = 48  # of a style picture, while its targets are computed
+RESULT = 43  # of the result, while it is rounded and written
+LUMA = 12  # of the result, while it gets the photograph's colours
+RESIZING = 8  # of a picture that is resized
+SEARCH = 690  # of what L-BFGS works on, in float64
+BOUNDS = 150  # of the least and largest values in it
+
+# Arrays below this size come out of the heap, of which glibc keeps what they leave; larger ones are given back.
+LARGEST_IN_HEAP = 32 << 20  # bytes
+SEARCH_IN_HEAP = 440  # bytes for each pixel, of what L-BFGS works on
+
+PACKING = 36 / 9  # numbers for each weight in Winograd's method
+DOUBLE = 8  # bytes
+SAMPLE = (1024, 1024)  # height and width of a tile in which each layer has whole numbers of positions
 
 
-class MemoryLimitError(MemoryError):
-    """The run would need more memory than there is."""
+class Loaded(NamedTuple):
+    """Pictures as they were read, which stay."""
+
+    nbytes: int = 0
+    """Of all of them."""
+    largest: int = 0
+    """Pixels of the largest."""
+    content: int = 0
+    """Pixels of the photograph."""
 
 
-def available() -> int:
-    """Bytes that a new process could use without swapping, or fewer where a control group allows fewer."""
-    return min([psutil.virtual_memory().available, *_left_in_cgroups()])
+NOTHING = Loaded()
 
 
-def limit_of(options: Options) -> int:
-    """Return how many bytes a transfer may use: what its options say, or most of what is free."""
-    given = parse_memory(options.max_memory)
-    if given is not None:
-        return given
-    # What this process holds serves the next picture of a folder.
-    return int(SHARE * (available() + psutil.Process().memory_info().rss))
-
-
-def choose_tile(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded = NOTHING) -> int:
-    """Return the largest tile with which a transfer fits into memory; 0 if it does as a whole.
+def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | None, loaded: Loaded = NOTHING) -> int:
+    """Estimate the peak memory of a transfer, in bytes.
 
     Parameters
     ----------
-    size, styles, options, loaded
-        As for `fastconv.style.transfer.cost.estimate`. A tile among the options is the only one to be tried.
-
-    Raises
-    ------
-    MemoryLimitError
-        If nothing fits. The message names a size that does.
+    size : (int, int)
+        Height and width of the last scale.
+    styles : sequence of (int, int)
+        Height and width of the style pictures at that scale.
+    options : Options
+    tile : int or None
+        As in `fastconv.style.algorithm.tiles.lay_out`.
+    loaded : Loaded
+        The pictures as they were read.
     """
-    limit = limit_of(options)
-    tile = _largest_tile(size, styles, options, loaded, limit)
-    if tile is not None:
-        return tile
-    least = cost.estimate(size, styles, options, _smallest_tile(options) or None, loaded)
-    smaller = _largest_long_side(size, styles, options, loaded, limit)
-    how = " even in tiles" if options.tile is None and _smallest_tile(options) else ""
-    raise MemoryLimitError(
-        f"a result of {size[1]}x{size[0]} px needs about {least / 1e9:.1f} GB of memory{how}, "
-        f"{limit / 1e9:.1f} GB can be used: " + (f"size {smaller} fits" if smaller else "no size fits")
+    seen = _seen(size, options, tile)
+    held = _held(size, len(styles), options)
+    step = without_tiles(size, len(styles), options) + _in_tile(seen, options)
+    # Targets are computed before there is anything of a step.
+    target = held + max(
+        math.prod(style) * STYLE + sum(pass_bytes(_seen(style, options, tile), options).turns) for style in styles
     )
+    output = loaded.content if options.restore_size else math.prod(size)
+    each = RESULT + (LUMA if options.preserve_colors == "luma" else 0)
+    finishing = max(output * each, loaded.largest * RESIZING)
+    end = held + pass_bytes(seen, options).total + finishing
+    return loaded.nbytes + _of_former_scale(size, options, tile) + max(step, target, end)
 
 
-def _smallest_tile(options: Options) -> int:
-    """Return the smallest tile that may be used, 0 if none may."""
-    if options.tile is not None:
-        return options.tile
-    return 0 if options.optimizer == "lbfgs" else SMALLEST_TILE
+def without_tiles(size: Size, styles: int, options: Options) -> int:
+    """Return what a step needs that does not depend on tiles, but for pictures as they were read, in bytes."""
+    return _held(size, styles, options) + STEP * _itemsize(options) * math.prod(on_grid(size))
 
 
-def _largest_tile(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded, limit: int) -> int | None:
-    """Return the largest tile that fits, 0 for the whole, None if nothing fits."""
+def per_seen_pixel(options: Options) -> float:
+    """Return the bytes that a step needs for each pixel of a tile."""
+    return _in_tile(SAMPLE, options) / math.prod(SAMPLE)
 
-    def fits(tile: int) -> bool:
-        return cost.estimate(size, styles, options, tile or None, loaded) <= limit
 
-    smallest = _smallest_tile(options)
-    if options.tile is not None or smallest == 0:
-        return smallest if fits(smallest) else None
-    if fits(0):
+def pass_bytes(size: Size, options: Options) -> PassBytes:
+    """Return what the network allocates for a tile of that height and width."""
+    channels = {name: shape[0] for name, shape in KERNEL_SHAPES.items()}
+    return bytes_needed(size, options.compared_layers(), channels, dtype=options.dtype, pooling=options.pooling)
+
+
+def _in_tile(size: Size, options: Options) -> int:
+    """Return the bytes that a step needs for a tile of that height and width."""
+    # Features are taken from those of the photograph, and given back, before the pass gets back to the picture.
+    difference = max((features_per_pixel([name]) for name in options.content_shares()), default=0.0)
+    numbers = math.prod(size) * (PICTURE + max(difference, WAY_BACK))
+    return pass_bytes(size, options).total + round(_itemsize(options) * numbers)
+
+
+def _seen(size: Size, options: Options, tile: int | None) -> Size:
+    """Return the height and width of what goes through the network at a time."""
+    layout = layout_of(size, options, tile)
+    return layout.height, layout.width
+
+
+def _held(size: Size, styles: int, options: Options) -> int:
+    """Return what stays from the first step at the last scale to the end, in bytes."""
+    numbers = features_per_pixel(options.content_shares())
+    if options.masks is not None:
+        numbers += styles * sum(stride_of(name) ** -2 for name in options.style_shares())
+    # The picture, its average, a copy to step back to, and two moments; or a best one and a start.
+    numbers += PICTURE * (5 if options.optimizer == "adam" else 4)
+    each = _itemsize(options) * numbers
+    fixed = PROCESS + SCRATCH * _itemsize(options)
+    if options.optimizer == "lbfgs":
+        each += SEARCH + (BOUNDS if options.clip else 0)
+        fixed += SCIPY
+    of_pixels = round(each * math.prod(on_grid(size)))
+    return fixed + of_pixels + _of_weights(options) + _of_textures(styles, options)
+
+
+def _of_weights(options: Options) -> int:
+    """Return the bytes of the weights, packed."""
+    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(options.compared_layers()))
+    return round(PACKING * _itemsize(options) * weights)
+
+
+def _of_textures(styles: int, options: Options) -> int:
+    """Return the bytes of the matrices that style losses are made of, one for each pair of a layer's channels."""
+    sizes = [channels_of(name) ** 2 for name in options.style_shares()]
+    if not sizes:
         return 0
-    # No tile has more pixels than a square with this side.
-    spare = limit - loaded.nbytes - cost.without_tiles(size, len(styles), options)
-    side = math.isqrt(max(0, int(spare / cost.per_seen_pixel(options)))) // TILE_STEP * TILE_STEP
-    # Style pictures may need a smaller one; a layout may need less than its square.
-    return next((tile for tile in range(max(side, smallest), smallest - 1, -TILE_STEP) if fits(tile)), None)
+    item = _itemsize(options)
+    apart = styles if options.masks is not None else 1  # with masks, each style sees features of its own
+    # A target for each style; the picture's own, as it is summed up, as it is compared, and its gradient.
+    nbytes = sum(sizes) * (styles * item + apart * (DOUBLE + 2 * item))
+    if options.loss == "wasserstein":
+        # The root of each target, the gradient in float64, and eigenvalues of several layers at a time.
+        at_a_time = sorted(sizes)[-fastconv.get_num_threads() :]
+        nbytes += LINEAR_ALGEBRA + DOUBLE * (sum(sizes) * (styles + apart) + EIGENVALUES * sum(at_a_time))
+    return nbytes
 
 
-def _largest_long_side(size: Size, styles: Sequence[Size], options: Options, loaded: Loaded, limit: int) -> int | None:
-    """Return the largest multiple of 16, as a long side, with which everything fits; None if nothing does."""
-    for long_side in range(max(size) // 16 * 16, 15, -16):
-        factor = long_side / max(size)
-        scaled = [(round(factor * height), round(factor * width)) for height, width in [size, *styles]]
-        if cost.estimate(scaled[0], scaled[1:], options, _smallest_tile(options) or None, loaded) <= limit:
-            return long_side
-    return None
+def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:
+    """Return the bytes in the heap that arrays of the scale before left, and those of the last are too large for."""
+    plan = plan_scales(size, min_scale=options.min_scale, steps=options.steps)
+    if len(plan) == 1:
+        return 0
+    former = plan[-2]
+    needed = pass_bytes(_seen(former.size, options, tile), options)
+    # The network's other arrays are large at any scale but tiny ones.
+    nbytes = sum(min(each, LARGEST_IN_HEAP) for each in (min(needed.turns), *needed.traces))
+    if options.optimizer == "lbfgs" and PICTURE * DOUBLE * former.pixels < LARGEST_IN_HEAP:
+        nbytes += SEARCH_IN_HEAP * former.pixels
+    return nbytes
 
 
-def _left_in_cgroups() -> Iterator[int]:
-    """Bytes left below each limit that Linux control groups, version 1 or 2, set to this process."""
-    for folder, limit_file, usage_file in _cgroup_folders():
-        try:
-            limit = int((folder / limit_file).read_text())
-            used = int((folder / usage_file).read_text())
-            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        except (OSError, ValueError):
-            continue  # not visible from inside a container, or "max": no limit
-        # Cached files count as used, but are given up when memory is needed.
-        cached = int(statistics.get("total_inactive_file", statistics.get("inactive_file", 0)))
-        yield max(0, limit - used + cached)
-
-
-def _cgroup_folders() -> Iterator[tuple[Path, str, str]]:
-    """Folders of this process's control group for memory and of those around it, with their files' names."""
-    try:
-        lines = OWN_CGROUPS.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            root, files = CGROUPS, ("memory.max", "memory.current")
-        elif "memory" in controllers.split(","):
-            root, files = CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
-        else:
-            continue
-        folder = root / group.lstrip("/")
-        for parent in [folder, *folder.parents]:
-            yield parent, *files
-            if parent == root:
-                break
+def _itemsize(options: Options) -> int:
+    """Return the bytes of a number."""
+    return np.dtype(options.dtype).itemsize

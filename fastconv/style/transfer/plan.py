@@ -8,10 +8,12 @@ from typing import Any
 
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.scales import Scale, plan_scales, style_size, target_size
-from fastconv.style.algorithm.tiles import Layout
+from fastconv.style.algorithm.tiles import Layout, layout_of
 from fastconv.style.images import Size
-from fastconv.style.transfer import cost, memory
+from fastconv.style.transfer.fitting import choose_tile
 from fastconv.style.transfer.inputs import Inputs
+from fastconv.style.transfer.memory import Loaded, estimate
+from fastconv.style.transfer.work import flop_of_step
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class Plan:
 
     def layout(self, scale: Scale) -> Layout:
         """Return how the picture is divided into tiles at a scale."""
-        return cost.layout_of(scale.size, self.options, self.tile or None)
+        return layout_of(scale.size, self.options, self.tile or None)
 
     def flop(self, scale: Scale) -> int:
-        """Return the floating-point operations of a step at a scale, as `fastconv.style.transfer.cost.flop_of_step`."""
-        return cost.flop_of_step(scale.size, self.options, self.tile or None)
+        """Return the floating-point operations of a step at a scale, as `fastconv.style.transfer.work.flop_of_step`."""
+        return flop_of_step(scale.size, self.options, self.tile or None)
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON knows it."""
@@ -69,15 +71,15 @@ def plan_for(inputs: Inputs) -> Plan:
     last = scales[-1]
     styles = [style_size(style.size, last, options) for style in inputs.styles]
     loaded = _loaded(inputs)
-    tile = memory.choose_tile(last.size, styles, options, loaded)
-    needed = cost.estimate(last.size, styles, options, tile or None, loaded)
+    tile = choose_tile(last.size, styles, options, loaded)
+    needed = estimate(last.size, styles, options, tile or None, loaded)
     return Plan(options, scales, tile, needed, inputs.content.size if options.restore_size else last.size)
 
 
-def _loaded(inputs: Inputs) -> cost.Loaded:
+def _loaded(inputs: Inputs) -> Loaded:
     pictures = inputs.all_pictures
     arrays = [array for picture in pictures for array in (picture.rgb, picture.alpha) if array is not None]
-    return cost.Loaded(
+    return Loaded(
         nbytes=sum(array.nbytes for array in [*arrays, *(inputs.masks or ())]),
         largest=max(math.prod(picture.size) for picture in pictures),
         content=math.prod(inputs.content.size),

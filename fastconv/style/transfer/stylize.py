@@ -83,7 +83,7 @@ def stylize(
     ------
     OptionError, ImageError
         If an option has no meaning or a picture cannot be read.
-    fastconv.style.transfer.memory.MemoryLimitError
+    fastconv.style.MemoryLimitError
         If the run would need more memory than there is.
     fastconv.weights.WeightsError
         If the weights are missing or wrong.

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 import fastconv
 from fastconv.style.algorithm.canvas import to_uint8
-from fastconv.style.algorithm.objective import KnownTargets
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.presets import options_of
 from fastconv.style.algorithm.scales import Scale
+from fastconv.style.algorithm.targets import KnownTargets
 from fastconv.style.images import PictureLike
 from fastconv.style.transfer.descent import Descent
 from fastconv.style.transfer.inputs import Inputs, load_inputs

@@ -9,7 +9,7 @@ from scipy.optimize import minimize, rosen, rosen_der
 
 from fastconv.style.algorithm import lbfgs as lbfgs_module
 from fastconv.style.algorithm.lbfgs import LBFGS
-from fastconv.style.transfer import cost
+from fastconv.style.transfer import memory
 
 from ..helpers import traced
 
@@ -107,5 +107,5 @@ def test_lbfgs_holds_what_is_counted(bounds):
         for _ in range(12):
             away = optimizer.parameter - 100
             optimizer.step(float(factors @ away**2), 2 * factors * away)
-    counted = cost.SEARCH + (cost.BOUNDS if bounds else 0) + 4 * 3 * 2
+    counted = memory.SEARCH + (memory.BOUNDS if bounds else 0) + 4 * 3 * 2
     assert peak[0] == pytest.approx(counted * pixels, rel=0.15)

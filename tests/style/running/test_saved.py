@@ -9,7 +9,7 @@ from fastconv.style import Options, Transfer
 from fastconv.style.running import checkpoint
 from fastconv.style.running import saved as saved_runs
 from fastconv.style.running.checkpoint import previous
-from fastconv.style.transfer import cost
+from fastconv.style.transfer import memory
 from fastconv.weights import converted
 
 from ..helpers import noise
@@ -123,7 +123,7 @@ def test_a_run_in_tiles_that_was_stopped_ends_at_the_same_picture(small_network,
     content, style = (noise(360, 420, seed).round() for seed in (0, 1))
     how = {"weights": path, "size": 420, "min_scale": 290, "steps": 2}
     whole = Transfer(content, style, tile=0, **how).plan.memory
-    how["max_memory"] = whole - 20_000 * int(cost.per_seen_pixel(Options()))  # of 160 000 pixels
+    how["max_memory"] = whole - 20_000 * int(memory.per_seen_pixel(Options()))  # of 160 000 pixels
     undisturbed = Transfer(content, style, **how)
     for _ in undisturbed:
         pass

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from fastconv.style.study import charts
-from fastconv.style.study.runs import Setting
+from fastconv.style.study.settings import Setting
 
 from .helpers import make_run
 

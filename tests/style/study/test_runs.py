@@ -9,7 +9,8 @@ from fastconv.style.algorithm.canvas import to_canvas, to_planes
 from fastconv.style.algorithm.objective import Objective
 from fastconv.style.images import load
 from fastconv.style.study import study as studies
-from fastconv.style.study.runs import Gauge, Measurement, Setting, carry_out, ratio_of_gradients
+from fastconv.style.study.runs import Gauge, Measurement, carry_out, ratio_of_gradients
+from fastconv.style.study.settings import Setting
 
 from .helpers import PICTURES, SMALL, run
 

@@ -11,7 +11,7 @@ from fastconv.style import ImageError, OptionError, OutputError
 from fastconv.style.algorithm.presets import PRESETS
 from fastconv.style.study import study as studies
 from fastconv.style.study.files import StudyFiles
-from fastconv.style.study.runs import Setting
+from fastconv.style.study.settings import Setting
 from fastconv.style.study.study import study
 
 from .helpers import PICTURES, SMALL

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv.style.study import study as studies
-from fastconv.style.study.runs import Setting
+from fastconv.style.study.settings import Setting
 
 from .helpers import make_run
 

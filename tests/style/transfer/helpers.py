@@ -1,7 +1,7 @@
 """A large transfer, and what it is said to need."""
 
 from fastconv.style import Options
-from fastconv.style.transfer import cost
+from fastconv.style.transfer import memory
 
 GB = 1_000_000_000
 LARGE = (3000, 4000)
@@ -9,4 +9,4 @@ STYLES = [(1000, 1300)]
 
 
 def need(size=LARGE, tile=0, styles=STYLES, **options):
-    return cost.estimate(size, styles, Options(**options), tile or None)
+    return memory.estimate(size, styles, Options(**options), tile or None)
