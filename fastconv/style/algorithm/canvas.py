@@ -31,10 +31,9 @@ def to_canvas(rgb: Array, dtype: str) -> Array:
 
 
 def pad_to_grid(planes: Array) -> Array:
-    """Repeat the last rows and columns until there are multiples of 16.
+    """Repeat the last row and column until height and width are multiples of 16.
 
-    Without the margin, pooling would leave the last rows and columns out, and they would be painted by the
-    first layers only.
+    Without this margin, poolings would leave out the last rows and columns, and only the first layers would see them.
     """
     height, width = planes.shape[-2:]
     margin = [(0, 0)] * (planes.ndim - 2) + [(0, -height % GRID), (0, -width % GRID)]

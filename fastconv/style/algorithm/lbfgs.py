@@ -47,7 +47,7 @@ class LBFGS:
     learning_rate, bounds
         As above.
     start : ndarray, float64, or None
-        `parameter` in full, if a search begins there: nothing else, but for `factor`, need be kept to go on.
+        `parameter` in float64 where a search begins. It and `factor` are all that is needed to go on from there.
     factor : float or None
         What the loss is multiplied by in the search; None before the first step.
 

@@ -48,14 +48,14 @@ class Objective:
     content : ndarray, shape (1, 3, H, W)
         Content picture, RGB from 0 to 255, of the size that will be optimised.
     styles : iterable of ndarray, shape (1, 3, h, w)
-        Style pictures, of any size; each is needed for as long as it is the current one.
+        Style pictures, of any size; each is let go before the next one is taken.
     options : Options
         Weights, layers and normalisation of the losses.
     masks : sequence of ndarray, shape (H, W), or None
         Where in the picture each style applies, from 0 to 1; without masks, everywhere.
     known : dict, optional
-        Targets by a style's number, height and width. What is there is not computed again, what is missing is
-        added: so pictures that are made after each other can share it.
+        Targets that were computed before, by a style's number, height and width. Missing ones are computed and
+        added, so that the runs of a folder can share them.
     tile : int, optional
         As in `fastconv.style.algorithm.tiles.lay_out`, for all pictures; by default each is taken as a whole.
 
@@ -64,9 +64,9 @@ class Objective:
     Gatys, Ecker and Bethge, arXiv:1508.06576, equation 7. With several styles the style loss is the mean of
     theirs, weighted by `Options.style_weights`.
 
-    A Gram matrix is one of the whole picture, so its tiles go through the network twice: first for the losses,
-    then once more, each with the way back, for what the losses make of what the tile owns. The last tile's
-    features are still there after the first time.
+    A Gram matrix belongs to the whole picture, so tiles go through the network twice: first each of them forward,
+    which gives the losses; then each of them forward and backward, which gives its part of the gradient. The last
+    tile needs no second pass forward: the network still holds its features.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Objective:
         for tile in (last, *others):
             if tile is not last:
                 for _ in self._network.walk(tile.seen.of(image), self._layers):
-                    pass  # for what the network remembers of it
+                    pass  # so that the network holds the tile's features
             part = self._network.backward({layer: partial(self._add_gradient, tile, layer) for layer in self._layers})
             tile.seen.of(gradient)[...] += part
         return content, style
@@ -124,7 +124,7 @@ class Objective:
             return sum(job.result() for job in jobs)
 
     def _look(self, image: Array, tile: Tile) -> float:
-        """Take note of what a tile owns of the texture, and return what it has of the content loss."""
+        """Gather the texture of what a tile owns, and return its part of the content loss."""
         content = 0.0
         for layer, features in self._network.walk(tile.seen.of(image), self._layers):
             if layer in self._content:
@@ -135,7 +135,7 @@ class Objective:
         return content
 
     def _add_gradient(self, tile: Tile, layer: str, features: Array, total: Array) -> None:
-        """Add the gradients of all losses with respect to what a tile owns of one layer's features."""
+        """Add to `total` the gradients of all losses with respect to those features of a layer that a tile owns."""
         if layer in self._content:
             owned = tile.owned_in_tile(layer)
             part = self._content[layer].part(*tile.owned_in_picture(layer))

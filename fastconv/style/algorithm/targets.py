@@ -63,9 +63,9 @@ def style_targets(network: VGG19, style: Array, options: Options, tile: int | No
 def style_terms(
     targets: Sequence[StyleTargets], options: Options, masks: Sequence[Array] | None, dtype: np.dtype[Any]
 ) -> list[TextureTerm]:
-    """Return the losses of style pictures: at a layer all those together that have no mask, or each by itself.
+    """Return the style losses: one term a layer for all styles together, or, with masks, one for each style.
 
-    Where nothing is left of a mask at a layer, there is no loss.
+    Where nothing is left of a mask at a layer, there is no term.
     """
     weights = options.style_shares()
     weighted = list(zip(targets, shares(options.style_weights, len(targets)), strict=True))
@@ -83,7 +83,7 @@ def style_terms(
 
 
 def style_loss(target: Any, options: Options, weight: float) -> TextureLoss:
-    """Return the loss at a layer that has what `style_targets` computed there for its target."""
+    """Return the loss of a layer, whose target `style_targets` has computed."""
     if options.loss == "wasserstein":
         return WassersteinLoss(target, weight=weight)
     return StyleLoss(target, options.loss, weight=weight)

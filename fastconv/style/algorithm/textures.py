@@ -1,7 +1,7 @@
 """Texture: what style losses know of features, gathered from a picture part by part.
 
-Gram matrices and moments are means over positions. Each part of a picture has its own; weighted by the parts'
-positions, or by what a mask has of them, their mean in float64 is that of the picture.
+Gram matrices and moments are means over positions. Each part of a picture has a mean of its own. The mean of these in
+float64, weighted by the number of each part's positions or by the sum of its mask, is that of the picture.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tiles: rectangles of a picture that go through the network one after the other, so that memory does for one.
 
-A tile owns a block of the picture and sees a halo around it, as far as the deepest features look. What the network
-computes of the owned block is then what it would compute of it in the whole picture: where a tile was cut, the
-zeros beyond its edge reach no farther than the halo; where it ends with the picture, they belong there.
+A tile owns a block of the picture and sees a halo around it, as wide as the deepest features look. So the network
+computes of the block what it would compute of it in the whole picture. Convolutions see zeros beyond a tile's edge: at
+a cut these change the halo only, and at the edge of the picture they belong there.
 
 Cuts and halos are multiples of the pixels that become one position of the deepest features, so that poolings see the
 same windows.
@@ -78,7 +78,7 @@ class Layout(NamedTuple):
 
 
 def grid_of(layers: Collection[str]) -> int:
-    """Return of how many pixels cuts are multiples, for features of these layers."""
+    """Return the number of pixels that cuts are multiples of, for features of these layers."""
     return max(GRID, *map(stride_of, layers))
 
 
@@ -110,7 +110,7 @@ def lay_out(size: Size, layers: Collection[str], tile: int | None) -> Layout:
     Returns
     -------
     Layout
-        Of tiles that all see as many pixels, but for the last ones where the picture ends within the grid.
+        All of its tiles see the same number of pixels, except the last ones where the picture ends within the grid.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from fastconv.style.running.outputs import Outputs
 from fastconv.style.running.run import carry_out
 from fastconv.style.transfer import MemoryLimitError, Step, Transfer
 
-# What can be wrong with one photograph, and need not be with the next.
+# Errors of one photograph, which the next one need not have.
 FAILURES = (ImageError, OptionError, OutputError, MemoryLimitError, FloatingPointError)
 
 
@@ -57,8 +57,8 @@ def run_folder(
 ) -> Batch:
     """Repaint all photographs of a folder into another one, under their own names.
 
-    What is finished already is skipped, unless `outputs.overwrite` is set: so a second run goes on with the first, and
-    replaces what an interrupted photograph has left. The weights and the targets of the styles are computed once.
+    Results that are finished are skipped, unless `outputs.overwrite` is set. So a second run goes on with the first,
+    and replaces what an interrupted photograph has left. Network and targets of the styles serve all photographs.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def run_folder(
     """
     say = log or (lambda message: None)
     photographs = _pictures_in(folder)
-    # What is wrong with these is no fault of a photograph.
+    # Errors in these would come with each photograph; they are raised once, before any.
     options_of(preset, options)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImageWarning)  # it will be told when they are loaded for good
+        warnings.simplefilter("ignore", ImageWarning)  # told when they are loaded for the run
         for style in styles:
             load(style)
     _check_options(folder, outputs)

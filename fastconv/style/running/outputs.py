@@ -46,8 +46,8 @@ class Outputs:
     metadata : bool
         Whether the pictures hold the settings that made them.
     replaceable : frozenset of Path
-        Files that may be replaced in any case, as `fastconv.style.files.target_of` names them: an interrupted run,
-        with which this one goes on, has written them, or was to write them.
+        Files that may be replaced whatever `overwrite` says, by the names that `fastconv.style.files.target_of` gives
+        them: those of the interrupted run that this one goes on with.
 
     Raises
     ------

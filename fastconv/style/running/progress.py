@@ -88,8 +88,8 @@ class Progress:
 class Clock:
     """Estimates the time left from the work that is left.
 
-    The first step that it is told of at each scale does not count, since kernels are compiled and buffers are grown
-    in it: with a run that goes on from a checkpoint, too, where that is not the scale's own first.
+    The first step that it is told of at each scale does not count, since kernels are compiled and buffers grow in it.
+    When a run goes on from a checkpoint, that need not be the scale's own first step.
 
     Parameters
     ----------

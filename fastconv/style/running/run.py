@@ -80,7 +80,7 @@ def resume(
     """Go on with a run from a checkpoint, and keep writing to it.
 
     With the same number of threads, vector lanes and versions, the picture is, bit for bit, that of a run that
-    never stopped. What differs is told.
+    never stopped. Differences are told.
 
     Parameters
     ----------

@@ -220,8 +220,8 @@ class Descent:
     def _is_sound(self, state: State, loss: float, gradient: Array) -> bool:
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):
             return False
-        # Pixels that are kept within their range cannot run away, and a loss may begin at next to nothing. The line
-        # search of L-BFGS may try what is far too long, and knows what to do about it.
+        # Clipped pixels cannot run away, though a loss that begins near zero may grow a thousandfold. L-BFGS may try a
+        # step that is far too long; its line search then shortens it.
         safe = self._options.clip or isinstance(state.optimizer, LBFGS)
         return safe or state.step == 0 or loss <= BLOW_UP * self.losses[-1].loss
 

@@ -18,13 +18,13 @@ from fastconv.style.algorithm.tiles import layout_of
 from fastconv.style.images import Size
 from fastconv.weights.model import KERNEL_SHAPES
 
-# Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. Arrays of a pass through
-# the network are counted instead.
+# Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. The network's arrays
+# are not fitted but counted, see `pass_bytes`.
 PROCESS = 181_000_000  # bytes: the interpreter, libraries, compiled kernels
 LINEAR_ALGEBRA = 9_000_000  # bytes: libraries for eigenvalues
 SCIPY = 20_000_000  # bytes
 SCRATCH = 6_500_000  # numbers that kernels work on
-EIGENVALUES = 6  # matrices of float64, while those of a layer are found
+EIGENVALUES = 6  # matrices in float64, while the eigenvalues of a layer's are found
 
 # Numbers for each pixel.
 PICTURE = 3
@@ -36,12 +36,12 @@ STYLE = 48  # of a style picture, while its targets are computed
 RESULT = 43  # of the result, while it is rounded and written
 LUMA = 12  # of the result, while it gets the photograph's colours
 RESIZING = 8  # of a picture that is resized
-SEARCH = 690  # of what L-BFGS works on, in float64
-BOUNDS = 150  # of the least and largest values in it
+SEARCH = 690  # of the arrays of L-BFGS, in float64
+BOUNDS = 150  # of the bounds of L-BFGS
 
-# Arrays below this size come out of the heap, of which glibc keeps what they leave; larger ones are given back.
+# glibc takes smaller arrays from the heap and keeps their space when they are freed; larger ones go back to the system.
 LARGEST_IN_HEAP = 32 << 20  # bytes
-SEARCH_IN_HEAP = 440  # bytes for each pixel, of what L-BFGS works on
+SEARCH_IN_HEAP = 440  # bytes for each pixel, of the arrays of L-BFGS that lie there
 
 PACKING = 36 / 9  # numbers for each weight in Winograd's method
 DOUBLE = 8  # bytes
@@ -49,7 +49,7 @@ SAMPLE = (1024, 1024)  # height and width of a tile in which each layer has whol
 
 
 class Loaded(NamedTuple):
-    """Pictures as they were read, which stay."""
+    """The pictures as they were read; they stay in memory to the end."""
 
     nbytes: int = 0
     """Of all of them."""
@@ -80,7 +80,7 @@ def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | N
     seen = _seen(size, options, tile)
     held = _held(size, len(styles), options)
     step = without_tiles(size, len(styles), options) + _in_tile(seen, options)
-    # Targets are computed before there is anything of a step.
+    # Targets are computed before the first step, whose arrays do not exist yet.
     target = held + max(
         math.prod(style) * STYLE + sum(pass_bytes(_seen(style, options, tile), options).turns) for style in styles
     )
@@ -92,7 +92,7 @@ def estimate(size: Size, styles: Sequence[Size], options: Options, tile: int | N
 
 
 def without_tiles(size: Size, styles: int, options: Options) -> int:
-    """Return what a step needs that does not depend on tiles, but for pictures as they were read, in bytes."""
+    """Return the bytes that a step needs whatever the tile, without the pictures as they were read."""
     return _held(size, styles, options) + STEP * _itemsize(options) * math.prod(on_grid(size))
 
 
@@ -109,24 +109,25 @@ def pass_bytes(size: Size, options: Options) -> PassBytes:
 
 def _in_tile(size: Size, options: Options) -> int:
     """Return the bytes that a step needs for a tile of that height and width."""
-    # Features are taken from those of the photograph, and given back, before the pass gets back to the picture.
+    # The content loss subtracts the photograph's features. Their difference is freed before the backward pass reaches
+    # the picture, so only the larger of the two counts.
     difference = max((features_per_pixel([name]) for name in options.content_shares()), default=0.0)
     numbers = math.prod(size) * (PICTURE + max(difference, WAY_BACK))
     return pass_bytes(size, options).total + round(_itemsize(options) * numbers)
 
 
 def _seen(size: Size, options: Options, tile: int | None) -> Size:
-    """Return the height and width of what goes through the network at a time."""
+    """Return the height and width of what goes through the network at once."""
     layout = layout_of(size, options, tile)
     return layout.height, layout.width
 
 
 def _held(size: Size, styles: int, options: Options) -> int:
-    """Return what stays from the first step at the last scale to the end, in bytes."""
+    """Return the bytes that are held from the first step of the last scale to the end."""
     numbers = features_per_pixel(options.content_shares())
     if options.masks is not None:
         numbers += styles * sum(stride_of(name) ** -2 for name in options.style_shares())
-    # The picture, its average, a copy to step back to, and two moments; or a best one and a start.
+    # The picture, its average and a copy to step back to, with Adam two moments, with L-BFGS the start of the search.
     numbers += PICTURE * (5 if options.optimizer == "adam" else 4)
     each = _itemsize(options) * numbers
     fixed = PROCESS + SCRATCH * _itemsize(options)
@@ -144,13 +145,13 @@ def _of_weights(options: Options) -> int:
 
 
 def _of_textures(styles: int, options: Options) -> int:
-    """Return the bytes of the matrices that style losses are made of, one for each pair of a layer's channels."""
+    """Return the bytes of the matrices that style losses compare: a number for each pair of a layer's channels."""
     sizes = [channels_of(name) ** 2 for name in options.style_shares()]
     if not sizes:
         return 0
     item = _itemsize(options)
     apart = styles if options.masks is not None else 1  # with masks, each style sees features of its own
-    # A target for each style; the picture's own, as it is summed up, as it is compared, and its gradient.
+    # A target for each style; for the picture, a sum in float64, the matrix that is compared, and its gradient.
     nbytes = sum(sizes) * (styles * item + apart * (DOUBLE + 2 * item))
     if options.loss == "wasserstein":
         # The root of each target, the gradient in float64, and eigenvalues of several layers at a time.
@@ -160,13 +161,13 @@ def _of_textures(styles: int, options: Options) -> int:
 
 
 def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:
-    """Return the bytes in the heap that arrays of the scale before left, and those of the last are too large for."""
+    """Return the bytes of the heap that arrays of the scale before have left and those of the last do not fit into."""
     plan = plan_scales(size, min_scale=options.min_scale, steps=options.steps)
     if len(plan) == 1:
         return 0
     former = plan[-2]
     needed = pass_bytes(_seen(former.size, options, tile), options)
-    # The network's other arrays are large at any scale but tiny ones.
+    # At all but tiny scales, the network's other arrays are too large for the heap.
     nbytes = sum(min(each, LARGEST_IN_HEAP) for each in (min(needed.turns), *needed.traces))
     if options.optimizer == "lbfgs" and PICTURE * DOUBLE * former.pixels < LARGEST_IN_HEAP:
         nbytes += SEARCH_IN_HEAP * former.pixels
