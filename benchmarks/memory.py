@@ -146,7 +146,8 @@ def measure(case: Case, folder: Path) -> Measured:
 
 def alone(request: Mapping[str, Any]) -> None:
     """Run a transfer here, as the command does; print what was announced, this process's peak, and the tile."""
-    from fastconv.style.run import Outputs, run
+    from fastconv.style.running.outputs import Outputs
+    from fastconv.style.running.run import run
 
     from .style import peak
 

@@ -283,7 +283,7 @@ def resized_moments(optimizer: torch.optim.Adam, shape: tuple[int, int]) -> dict
 
 def paint_with_fastconv(content: Path, style: Path, size: int, weights: Path, steps: int) -> tuple[np.ndarray, int]:
     """Run the preset `best`; return its picture, uint8, and the number of steps it took."""
-    from fastconv.style.transfer import Transfer
+    from fastconv.style import Transfer
 
     if len(scales(size)) == 1:
         steps *= 2  # which the rival gives to its first scale even if it is the only one
@@ -333,7 +333,7 @@ def record_of(side: str, arguments: argparse.Namespace) -> Path:
 def conditions(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what one side's result depends on, as JSON knows it, and the digest of its picture."""
     from fastconv.files import digest
-    from fastconv.style.presets import options_of
+    from fastconv.style.algorithm.presets import options_of
 
     inputs = {"content": arguments.content, "style": arguments.style, "weights": arguments.weights}
     result = picture_of(side, arguments)

@@ -56,7 +56,7 @@ def picture(size: int, seed: int) -> np.ndarray:
 
 def our_losses(size: int, weights: Path, steps: int) -> Iterator[float]:
     """Run our transfer; yield the loss of each step when it is done."""
-    from fastconv.style.transfer import Transfer
+    from fastconv.style import Transfer
 
     transfer = Transfer(
         picture(size, 1), picture(size, 2), weights=weights, size=size, min_scale=size, steps=steps, alpha=ALPHA,

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from fastconv.nn.vgg import VGG19
-from fastconv.style.objective import Objective
-from fastconv.style.presets import PRESETS, options_of
-from fastconv.style.scales import plan_scales
+from fastconv.style.algorithm.objective import Objective
+from fastconv.style.algorithm.presets import PRESETS, options_of
+from fastconv.style.algorithm.scales import plan_scales
 
 from . import rival
 from .style import BLOCKS

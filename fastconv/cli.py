@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from fastconv import __version__
 
 if TYPE_CHECKING:
+    from fastconv.style import Step
     from fastconv.weights import Found
 
 # Modules that are called otherwise than the packages they come in.
@@ -47,10 +48,14 @@ class CommandError(Exception):
         self.code = code
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (without the program's name) and return its exit code."""
+def main(argv: Sequence[str] | None = None, *, callback: Callable[[Step], None] | None = None) -> int:
+    """Run the command line `argv` (without the program's name) and return its exit code.
+
+    Programs that watch a transfer give a `callback`, see `fastconv.style.running.run.run`.
+    """
     try:
         args = _parser().parse_args(argv)
+        args.callback = callback
     except SystemExit as stop:  # argparse's way out, after --help as after a mistake
         return int(stop.code or 0)
     try:
@@ -425,15 +430,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _style(args: argparse.Namespace) -> int:
     from fastconv.style.files import is_folder
-    from fastconv.style.run import run
+    from fastconv.style.running.run import run
 
     if "list_layers" in args:
-        from fastconv.style.options import LAYER_NAMES
+        from fastconv.style.algorithm.options import LAYER_NAMES
 
         print(*LAYER_NAMES, sep="\n")
         return Exit.DONE
     log = None if "quiet" in args else say
-    telling: dict[str, Any] = {"log": log, "progress": sys.stderr if log else None}
+    telling: dict[str, Any] = {
+        "log": log,
+        "progress": sys.stderr if log else None,
+        "callback": vars(args).pop("callback"),  # what is left are options
+    }
     with _style_errors(), _image_warnings(log):
         if "resume" in args:
             outcome = _resume(args, telling)
@@ -453,7 +462,7 @@ def _style(args: argparse.Namespace) -> int:
 def _style_errors() -> Iterator[None]:
     """Give the errors of a transfer that the user can mend their exit codes."""
     from fastconv.style import ImageError, MemoryLimitError, OptionError, OutputError
-    from fastconv.style.checkpoint import CheckpointError
+    from fastconv.style.running.saved import CheckpointError
 
     try:
         yield
@@ -483,14 +492,14 @@ def _image_warnings(log: Any) -> Iterator[None]:
 def _outputs(args: argparse.Namespace, picture: Path) -> Any:
     import dataclasses
 
-    from fastconv.style.run import Outputs
+    from fastconv.style.running.outputs import Outputs
 
     names = {field.name for field in dataclasses.fields(Outputs)}
     return Outputs(picture, **{name: value for name, value in vars(args).items() if name in names})
 
 
 def _resume(args: argparse.Namespace, telling: dict[str, Any]) -> Any:
-    from fastconv.style.run import resume
+    from fastconv.style.running.run import resume
 
     own = {"resume", "output", "steps", "save_every", "quiet"}
     others = [name for name, value in vars(args).items() if name not in own | {"run", "extra"} and value != []]
@@ -519,7 +528,7 @@ def _spelt(name: str) -> str:
 def _style_folder(
     folder: Path, styles: Sequence[Any], outputs: Any, telling: dict[str, Any], options: dict[str, Any]
 ) -> int:
-    from fastconv.style.batch import run_folder
+    from fastconv.style.running.batch import run_folder
 
     batch = run_folder(folder, styles, outputs, show=lambda outcome: print(outcome, flush=True), **telling, **options)
     for path, reason in batch.failures.items():
@@ -548,8 +557,8 @@ def _add_study(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _study(args: argparse.Namespace) -> Exit:
-    from fastconv.style.run import demo_pictures
-    from fastconv.style.study import study
+    from fastconv.style.demo.pictures import demo_pictures
+    from fastconv.style.study.study import study
 
     if len(args.pictures) not in (0, 2):
         raise CommandError(Exit.USAGE, f"study: expected CONTENT STYLE or no pictures, got {' '.join(args.pictures)}")
@@ -614,8 +623,9 @@ def _limit_threads(number: int) -> None:
 
 def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], Path, dict[str, Any]]:
     """Return content, styles, output and the options given, or raise if they don't make a command."""
-    from fastconv.style.presets import PRESETS
-    from fastconv.style.run import DEMO_SIZE, demo_output, demo_pictures
+    from fastconv.style.algorithm.presets import PRESETS
+    from fastconv.style.demo.pictures import DEMO_SIZE, demo_pictures
+    from fastconv.style.files import free_name
 
     options = {name: value for name, value in vars(args).items() if name in _style_defaults()}
     if "demo" in args:
@@ -623,7 +633,7 @@ def _style_inputs(args: argparse.Namespace) -> tuple[Any, Sequence[Any], Path, d
             raise CommandError(Exit.USAGE, f"style: --demo takes no pictures, got {' '.join(args.pictures)}")
         content, style = demo_pictures()
         size = PRESETS.get(options.get("preset", ""), {}).get("size", DEMO_SIZE)
-        return content, [style], getattr(args, "output", None) or demo_output(), {"size": size, **options}
+        return content, [style], getattr(args, "output", None) or free_name(Path("demo.png")), {"size": size, **options}
     if len(args.pictures) < 2:
         raise CommandError(
             Exit.USAGE, "style: expected CONTENT STYLE [STYLE ...] -o OUT, or --demo; see fastconv style --help"

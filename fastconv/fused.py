@@ -46,6 +46,14 @@ class FusedConv2d:
         """(K, C, 3, 3)."""
         return self._weight_shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights, in all forms that are kept."""
+        kept = {id(array): array for packing in self._packings.values() for array in packing}
+        if self._weight is not None:
+            kept[id(self._weight)] = self._weight  # which may be a packing, too
+        return sum(array.nbytes for array in kept.values())
+
     def forward(self, x: Array, out: Array, trace: Trace | None = None, *, pooled: bool = False) -> None:
         """Write the rectified convolution of `x`, or the maxima of its 2x2 windows.
 

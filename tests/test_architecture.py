@@ -1,6 +1,7 @@
 """Who imports whom: the arrows of the package point one way, and importing it loads nothing heavy."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,52 @@ import fastconv
 
 ROOT = Path(fastconv.__file__).parent
 FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
+DIVIDED = {"style"}  # parts whose rooms are parts, too; their own row is that of their __init__.py
 
 # Part of the package -> the other parts that it may import, wherever the import stands.
 MAY_IMPORT = {
     FACE: {"conv", "pool", "jit"},
-    "cli": {FACE, "style", "weights", "jit"},
-    "style": {FACE, "files", "nn", "weights", "jit"},
+    "cli": {
+        FACE,
+        "style",
+        "style.algorithm",
+        "style.demo",
+        "style.files",
+        "style.images",
+        "style.running",
+        "style.study",
+        "weights",
+        "jit",
+    },
+    "style": {"style.algorithm", "style.files", "style.images", "style.transfer"},
+    "style.study": {
+        "nn",
+        "style.algorithm",
+        "style.files",
+        "style.images",
+        "style.running",
+        "style.transfer",
+        "weights",
+    },
+    "style.running": {
+        FACE,
+        "files",
+        "jit",
+        "style.algorithm",
+        "style.files",
+        "style.images",
+        "style.report",
+        "style.transfer",
+        "style.wording",
+        "weights",
+    },
+    "style.report": {"files", "style.files", "style.images", "style.transfer", "style.wording"},
+    "style.transfer": {FACE, "nn", "style.algorithm", "style.images", "weights"},
+    "style.algorithm": {FACE, "nn", "style.images", "weights"},
+    "style.demo": {"style.images"},
+    "style.images": {"files", "style.files"},
+    "style.files": {"files"},
+    "style.wording": set(),
     "nn": {"conv", "pool", "fused", "backend"},
     "fused": {"algorithms", "backend", "checks", "geometry"},
     "conv": {"algorithms", "backend", "checks", "geometry", "jit"},
@@ -39,7 +80,16 @@ MAY_IMPORT = {
 MAY_LOAD = {
     FACE: set(),
     "cli": set(),
-    "style": {"numpy", "numba", "PIL", "psutil"},
+    "style": set(),
+    "style.study": {"numpy"},
+    "style.running": {"numpy", "PIL"},
+    "style.report": {"numpy", "PIL"},
+    "style.transfer": {"numpy", "numba", "psutil"},
+    "style.algorithm": {"numpy"},
+    "style.demo": {"numpy"},
+    "style.images": {"numpy", "PIL"},
+    "style.files": set(),
+    "style.wording": set(),
     "nn": {"numpy"},
     "fused": set(),
     "conv": {"numpy"},
@@ -101,9 +151,15 @@ def _absolute(node, module, is_package):
 
 def _part(module):
     """Return the part of the package that a module of it, or a name in one, belongs to."""
-    names = module.split(".")
-    known = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
-    return names[1] if len(names) > 1 and names[1] in known else FACE
+    _, first, second, *_ = [*module.split("."), "", ""]
+    if first not in _rooms_of(ROOT):
+        return FACE
+    return f"{first}.{second}" if first in DIVIDED and second in _rooms_of(ROOT / first) else first
+
+
+def _rooms_of(folder):
+    """Return the names of the modules and packages in a folder."""
+    return {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
 
 
 def _forbidden(source, module, is_package=False):
@@ -144,6 +200,15 @@ def test_every_part_has_its_arrows():
     assert {_part(module) for _, module, _ in MODULES} == set(MAY_IMPORT) == set(MAY_LOAD)
 
 
+def test_no_arrow_leads_back():
+    graphlib.TopologicalSorter({part: map(_owner, others) for part, others in MAY_IMPORT.items()}).prepare()
+
+
+def _owner(allowed):
+    """Return the part that something allowed, a part or a module of one, belongs to."""
+    return FACE if allowed == FACE else _part(f"{FACE}.{allowed}")
+
+
 @pytest.mark.parametrize(
     ("source", "module"),
     [
@@ -156,7 +221,11 @@ def test_every_part_has_its_arrows():
         ("from fastconv.weights import load", "fastconv.conv"),
         ("import scipy.io", "fastconv.weights.matconvnet"),
         ("import numba", "fastconv.reference.loops"),
-        ("class A:\n    import imageio", "fastconv.style.images"),
+        ("class A:\n    import imageio", "fastconv.style.report.movie"),
+        ("from fastconv.style import Transfer", "fastconv.style.report.page"),
+        ("from fastconv.style.running import run", "fastconv.style.transfer.transfer"),
+        ("from ..report import film", "fastconv.style.transfer.transfer"),
+        ("import psutil", "fastconv.style.running.run"),
     ],
 )
 def test_a_wrong_import_is_seen(source, module):
@@ -169,8 +238,9 @@ def test_a_wrong_import_is_seen(source, module):
         ("from fastconv.backend import backend", "fastconv.nn.optim"),
         ("from . import simd", "fastconv.kernels.gather"),
         ("def read():\n    import scipy.io", "fastconv.weights.matconvnet"),
-        ("if TYPE_CHECKING:\n    import imageio", "fastconv.style.images"),
-        ("import fastconv", "fastconv.style.run"),
+        ("if TYPE_CHECKING:\n    import imageio", "fastconv.style.report.movie"),
+        ("from ..images import load", "fastconv.style.transfer.transfer"),
+        ("import fastconv", "fastconv.style.running.run"),
     ],
 )
 def test_a_right_import_is_not(source, module):

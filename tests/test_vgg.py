@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv.nn import VGG19, ContentLoss, StyleLoss, TotalVariation, gram_matrix
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS
+from fastconv.nn.vgg import LAYER_NAMES, LAYERS, bytes_needed
 
 TRUE_WIDTHS = (64, 128, 256, 512, 512)
 THIN_WIDTHS = (5, 6, 7, 6, 5)
@@ -273,6 +273,26 @@ def test_a_second_pass_allocates_next_to_nothing(thin):
     finally:
         tracemalloc.stop()
     assert peak < 3.2 * image.nbytes  # the picture less its mean, its gradient, and what is on the way to them
+
+
+@pytest.mark.parametrize("needs_gradient", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("names", [["relu1_1"], ["pool2", "relu1_2"], ["relu5_1", "relu4_2", "pool1"]])
+def test_as_much_is_allocated_as_is_foretold(thin, names, pooling, dtype, needs_gradient):
+    network = VGG19(thin, dtype=dtype, pooling=pooling, padding="replicate")
+    size = 33, 50
+    features = dict(network.walk(noisy_picture(*size), names, needs_gradient=needs_gradient))
+    if needs_gradient:
+        network.backward({name: np.ones_like(array) for name, array in features.items()})
+    channels = {name: len(weight) for name, (weight, _) in thin.items()}
+    needed = bytes_needed(size, names, channels, dtype=dtype, pooling=pooling, needs_gradient=needs_gradient)
+    buffers = network._buffers
+    assert needed.turns == tuple(array.nbytes for array in buffers._turns)
+    assert needed.features == buffers._features.nbytes
+    assert needed.traces == tuple(trace.nbytes for trace in buffers._traces.values())
+    held = [*buffers._turns, buffers._features, *buffers._traces.values()]
+    assert needed.total <= sum(array.base.nbytes for array in held) <= needed.total + 256 * len(held)
 
 
 def test_a_walk_that_is_broken_off_serves_no_backward(thin):

@@ -92,6 +92,37 @@ class _Record(NamedTuple):
     """What is left of a ReLU or a pooling else."""
 
 
+class _Layout(NamedTuple):
+    """How large the arrays of a pass are, in numbers, and where what lies in them."""
+
+    turns: tuple[int, int]
+    features: int
+    places: dict[str, int]
+    """Where in the array of features those of a layer begin."""
+    traces: dict[str, tuple[int, ...]]
+    """The shapes of traces, by the stages that leave them."""
+
+
+def _lay_out(stages: Sequence[_Stage], wanted: Collection[str], needs_gradient: bool, itemsize: int) -> _Layout:
+    sizes = [math.prod(stage.output_shape) for stage in stages]
+    turns = max(sizes[0::2]), max(sizes[1::2], default=0)
+    if not needs_gradient:
+        return _Layout(turns, 0, {}, {})
+    places, end, line = {}, 0, LINE // itemsize
+    # The first layer's features are the largest and the cheapest: they are computed again.
+    for stage, size in zip(stages[1:], sizes[1:], strict=True):
+        if stage.name in wanted:
+            places[stage.name] = end
+            end += -(-size // line) * line
+    # Features that are kept tell as much as the trace of a ReLU.
+    traces = {
+        stage.name: stage.output_shape
+        for number, stage in enumerate(stages)
+        if stage.pooled or (stage.weights is not None and number > 0 and stage.name not in places)
+    }
+    return _Layout(turns, max(sizes[0], end), places, traces)
+
+
 class _Buffers:
     """The arrays of a pass, which the next pass over a picture of the same size finds again.
 
@@ -104,7 +135,7 @@ class _Buffers:
         self._key: object = None
         self._turns: list[Array] = []
         self._features = np.empty(0, dtype)
-        self._places: dict[str, int] = {}
+        self._layout = _Layout((0, 0), 0, {}, {})
         self._traces: dict[str, Trace] = {}
 
     def prepare(self, stages: Sequence[_Stage], wanted: Collection[str], needs_gradient: bool) -> None:
@@ -116,15 +147,9 @@ class _Buffers:
         self._turns.clear()
         self._traces.clear()
         self._features = np.empty(0, self._dtype)
-        sizes = [math.prod(stage.output_shape) for stage in stages]
-        self._turns += [_aligned(max(sizes[turn::2], default=0), self._dtype) for turn in (0, 1)]
-        if needs_gradient:
-            self._places, end, line = {}, 0, LINE // self._dtype.itemsize
-            for stage, size in zip(stages[1:], sizes[1:], strict=True):
-                if stage.name in wanted:
-                    self._places[stage.name] = end
-                    end += -(-size // line) * line
-            self._features = _aligned(max(sizes[0], end), self._dtype)
+        self._layout = _lay_out(stages, wanted, needs_gradient, self._dtype.itemsize)
+        self._turns += [_aligned(size, self._dtype) for size in self._layout.turns]
+        self._features = _aligned(self._layout.features, self._dtype)
         self._key = key
 
     def turn(self, number: int, shape: tuple[int, ...]) -> Array:
@@ -133,14 +158,73 @@ class _Buffers:
 
     def features(self, stage: _Stage) -> Array:
         """Return an array for features that were asked for, or for those of the first layer when they are done with."""
-        first = self._places.get(stage.name, 0)
+        first = self._layout.places.get(stage.name, 0)
         return self._features[first : first + math.prod(stage.output_shape)].reshape(stage.output_shape)
 
-    def trace(self, stage: _Stage) -> Trace:
-        """Return an array for a trace, which stays until the next pass."""
+    def keeps(self, stage: _Stage) -> bool:
+        """Tell whether the features of a stage are kept for the backward pass."""
+        return stage.name in self._layout.places
+
+    def trace(self, stage: _Stage) -> Trace | None:
+        """Return an array for a stage's trace, which stays until the next pass; None if it leaves none."""
+        if stage.name not in self._layout.traces:
+            return None
         if stage.name not in self._traces:
             self._traces[stage.name] = backend().empty_trace(stage.output_shape)
         return self._traces[stage.name]
+
+
+class PassBytes(NamedTuple):
+    """Bytes of the arrays that a pass through the network works on, which it keeps for the next one."""
+
+    turns: tuple[int, int]
+    """Of the two that hold by turns what lies between layers."""
+    features: int
+    """Of features that were asked for."""
+    traces: tuple[int, ...]
+    """Of what is left of the other layers, each by itself."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.turns) + self.features + sum(self.traces)
+
+
+def bytes_needed(
+    size: tuple[int, int],
+    names: Iterable[str],
+    channels: Mapping[str, int],
+    *,
+    dtype: DTypeLike = np.float32,
+    pooling: str = "max",
+    needs_gradient: bool = True,
+) -> PassBytes:
+    """Tell how much memory `VGG19.walk`, and `backward` after it, will allocate for a picture; no weights are needed.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the picture.
+    names : iterable of str
+        Layers that will be asked for, out of `LAYER_NAMES`.
+    channels : mapping of str to int
+        Number of filters of each convolution, by the keys of its weights, as in `VGG19`.
+    dtype, pooling
+        As for `VGG19`.
+    needs_gradient : bool
+        As for `VGG19.walk`.
+
+    Returns
+    -------
+    PassBytes
+        But for the margins of a few cache lines around each array.
+    """
+    wanted = _check_names(names)
+    stages = _stages((1, 3, *size), _path_to(wanted), wanted, channels, max_pooling=pooling == "max")
+    itemsize = float_dtype(dtype).itemsize
+    layout = _lay_out(stages, wanted, needs_gradient, itemsize)
+    first, second = (itemsize * numbers for numbers in layout.turns)
+    return PassBytes((first, second), itemsize * layout.features, tuple(map(math.prod, layout.traces.values())))
 
 
 class VGG19(Differentiable):
@@ -234,25 +318,24 @@ class VGG19(Differentiable):
         """
         self._saved = None
         wanted = _check_names(names)
-        path = LAYERS[: 1 + max(LAYER_NAMES.index(name) for name in wanted)]
+        path = _path_to(wanted)
         _check_image(image, path)
         for layer in path:
             self._check_present(layer)
-        return self._walk(self._centred(image), path, wanted, needs_gradient)
+        border = 1 if self._replicate else 0
+        stages = _stages(image.shape, path, wanted, self._channels, max_pooling=self._max_pooling, border=border)
+        return self._walk(self._centred(image), stages, wanted, needs_gradient)
 
     def _walk(
-        self, picture: Array, path: tuple[LayerSpec, ...], wanted: set[str], needs_gradient: bool
+        self, picture: Array, stages: Sequence[_Stage], wanted: set[str], needs_gradient: bool
     ) -> Iterator[tuple[str, Array]]:
-        stages = self._stages(picture.shape, path, wanted)
         self._buffers.prepare(stages, wanted, needs_gradient)
         tape: list[_Record] = []
         x = picture
         for number, stage in enumerate(stages):
-            # The first layer's features are the largest and the cheapest: they are computed again.
-            kept = needs_gradient and stage.name in wanted and number > 0
+            kept = self._buffers.keeps(stage)
             y = self._buffers.features(stage) if kept else self._buffers.turn(number, stage.output_shape)
-            traced = needs_gradient and self._leaves_trace(stage, number, kept)
-            trace = self._buffers.trace(stage) if traced else None
+            trace = self._buffers.trace(stage)
             self._run(stage, x, y, trace)
             tape.append(_Record(stage, y if kept else None, trace))
             if stage.name in wanted:
@@ -320,32 +403,6 @@ class VGG19(Differentiable):
         x: Array = np.subtract(image, mean, dtype=self.dtype, casting="same_kind", order="C")
         return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge") if self._replicate else x
 
-    def _stages(self, shape: tuple[int, ...], path: tuple[LayerSpec, ...], wanted: set[str]) -> list[_Stage]:
-        """Return what will run, for a picture of that shape, border included."""
-        n, channels, height, width = shape
-        if self._replicate:
-            height, width = height - 2, width - 2
-        stages: list[_Stage] = []
-        for layer in path:
-            before = stages[-1] if stages else None
-            if layer.weights is not None:
-                channels = self._channels[layer.weights]
-                inputs = before.output_shape if before else shape
-                stages.append(_Stage(layer.name, layer.weights, False, inputs, (n, channels, height, width)))
-                continue
-            assert before is not None
-            height, width = height // 2, width // 2
-            outputs = n, channels, height, width
-            if self._max_pooling and before.name not in wanted:
-                stages[-1] = _Stage(layer.name, before.weights, True, before.input_shape, outputs)
-            else:
-                stages.append(_Stage(layer.name, None, self._max_pooling, before.output_shape, outputs))
-        return stages
-
-    def _leaves_trace(self, stage: _Stage, number: int, kept: bool) -> bool:
-        """Whether the backward pass of a stage needs a trace: not where features tell as much."""
-        return stage.pooled or (stage.weights is not None and number > 0 and not kept)
-
     def _run(self, stage: _Stage, x: Array, y: Array, trace: Trace | None) -> None:
         if stage.weights is not None:
             self._convolution(stage.weights).forward(x, y, trace, pooled=stage.pooled)
@@ -378,6 +435,42 @@ class VGG19(Differentiable):
     def _check_present(self, layer: LayerSpec) -> None:
         if layer.weights is not None and layer.weights not in self._channels:
             raise ValueError(f"layers has no {layer.weights!r}, which is needed for the features asked for")
+
+
+def _path_to(wanted: Collection[str]) -> tuple[LayerSpec, ...]:
+    """Return the layers down to the deepest one that is wanted."""
+    return LAYERS[: 1 + max(map(LAYER_NAMES.index, wanted))]
+
+
+def _stages(
+    shape: tuple[int, ...],
+    path: Sequence[LayerSpec],
+    wanted: Collection[str],
+    channels: Mapping[str, int],
+    *,
+    max_pooling: bool,
+    border: int = 0,
+) -> list[_Stage]:
+    """Return what will run for a picture of that shape, which gets a border of so many pixels."""
+    n, planes, height, width = shape
+    inputs: tuple[int, ...] = (n, planes, height + 2 * border, width + 2 * border)
+    stages: list[_Stage] = []
+    for layer in path:
+        before = stages[-1] if stages else None
+        if before is not None:
+            inputs = before.output_shape
+        if layer.weights is not None:
+            planes = channels[layer.weights]
+            stages.append(_Stage(layer.name, layer.weights, False, inputs, (n, planes, height, width)))
+            continue
+        assert before is not None
+        height, width = height // 2, width // 2
+        outputs = n, planes, height, width
+        if max_pooling and before.name not in wanted:
+            stages[-1] = _Stage(layer.name, before.weights, True, before.input_shape, outputs)
+        else:
+            stages.append(_Stage(layer.name, None, max_pooling, inputs, outputs))
+    return stages
 
 
 def _aligned(size: int, dtype: np.dtype[Any]) -> Array:

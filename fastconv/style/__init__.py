@@ -1,9 +1,9 @@
 """Neural style transfer: a photograph repainted in the manner of paintings."""
 
-from fastconv.style.images import ImageError, OutputError, Picture
-from fastconv.style.memory import MemoryLimitError
-from fastconv.style.options import OptionError, Options
-from fastconv.style.transfer import Result, Step, Transfer, iterate, stylize
+from fastconv.style.algorithm.options import OptionError, Options
+from fastconv.style.files import OutputError
+from fastconv.style.images import ImageError, Picture
+from fastconv.style.transfer import MemoryLimitError, Result, Step, Transfer, iterate, stylize
 
 __all__ = [
     "ImageError",

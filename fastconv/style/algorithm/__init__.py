@@ -1,0 +1,1 @@
+"""The algorithm: its options, the scales it runs through, what it minimises, and how."""

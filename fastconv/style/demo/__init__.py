@@ -1,0 +1,1 @@
+"""Pictures for those who have none at hand."""

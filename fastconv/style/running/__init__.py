@@ -1,0 +1,1 @@
+"""A transfer as the command runs it: watched, interruptible, resumable, for one photograph or a folder."""

@@ -1,0 +1,183 @@
+"""A transfer as a command runs it: watched, interruptible, resumable, and with all that it makes kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import fastconv
+from fastconv import jit
+from fastconv.style.files import free_name, target_of
+from fastconv.style.images import PictureLike
+from fastconv.style.report.film import Frame
+from fastconv.style.running import saved as checkpoints
+from fastconv.style.running.interruption import signals_between_steps
+from fastconv.style.running.keeping import Keeper
+from fastconv.style.running.messages import Log, announcement, estimate, summary
+from fastconv.style.running.outcome import Outcome
+from fastconv.style.running.outputs import Outputs
+from fastconv.style.running.progress import Progress
+from fastconv.style.transfer import Step, Transfer
+
+
+def run(
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    outputs: Outputs,
+    *,
+    log: Log | None = None,
+    progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
+    **arguments: Any,
+) -> Outcome:
+    """Run a transfer and save its picture, also when SIGINT or SIGTERM ends it early.
+
+    Parameters
+    ----------
+    content, styles : pictures
+        As for `fastconv.style.stylize`.
+    outputs : Outputs
+        What is written, and where; probed before anything else is done.
+    log : callable, optional
+        Called with each message.
+    progress : text file, optional
+        Where the steps are reported.
+    callback : callable, optional
+        Called with the `Step` after each one, before it is reported or anything is saved. What it raises ends the run
+        as an error in a step does: what there is is saved first.
+    **arguments
+        Everything else that `fastconv.style.stylize` takes.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    OutputError
+        If something can't be written; and what `fastconv.style.stylize` raises.
+    """
+    outputs.check()
+    transfer = Transfer(content, styles, log=log, **arguments)
+    outputs.check_for(transfer)
+    return carry_out(transfer, content, styles, outputs, log=log, progress=progress, callback=callback)
+
+
+def resume(
+    path: Path,
+    *,
+    picture: Path | None = None,
+    steps: int | None = None,
+    save_every: int | None = None,
+    log: Log | None = None,
+    progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
+) -> Outcome:
+    """Go on with a run from a checkpoint, and keep writing to it.
+
+    With the same number of threads, vector lanes and versions, the picture is, bit for bit, that of a run that
+    never stopped. Differences are told.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    picture : Path, optional
+        Where the picture goes; by default where it was to go. The files of the interrupted run are replaced
+        without asking, and no others.
+    steps : int, optional
+        Another number of steps a scale.
+    save_every : int, optional
+        Another number of steps after which the picture is saved on the way.
+    log, progress, callback
+        As for `run`.
+
+    Raises
+    ------
+    fastconv.style.running.saved.CheckpointError
+        If the checkpoint can't be read or its pictures have changed; and what `run` raises.
+    """
+    say = log or _ignore
+    saved = checkpoints.read(path, say)
+    own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=path)
+    outputs = replace(
+        own,
+        picture=picture or own.picture,
+        overwrite=False,
+        save_every=save_every or own.save_every,
+        replaceable=own.replaceable.union(map(target_of, own.all_but_numbered())),
+    )
+    outputs.check()
+    with suppress(ValueError):  # fewer are there than were, which is told with the other differences
+        fastconv.set_num_threads(saved.threads)
+    for difference in saved.differences():
+        say(f"the result may differ from that of an undisturbed run in its last digits: {difference}")
+    transfer = saved.transfer(steps=steps, log=log)
+    outputs.check_for(transfer)
+    frames = saved.frames()
+    return carry_out(
+        transfer, saved.content, saved.styles, outputs, frames=frames, log=log, progress=progress, callback=callback
+    )
+
+
+def carry_out(
+    transfer: Transfer,
+    content: PictureLike,
+    styles: Sequence[PictureLike],
+    outputs: Outputs,
+    *,
+    frames: Sequence[Frame] = (),
+    log: Log | None = None,
+    progress: TextIO | None = None,
+    callback: Callable[[Step], None] | None = None,
+    set_aside: bool = False,
+) -> Outcome:
+    """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`.
+
+    With `set_aside`, an interrupted run's picture gets the name of an unfinished one.
+    """
+    say = log or _ignore
+    say(announcement(transfer))
+    say(estimate(transfer))
+    if jit.cache_is_cold():
+        say("compiling kernels, first run only: the first step takes longer")
+    keeper = Keeper(transfer, content, styles, outputs, frames, say)
+    plan = transfer.plan
+    reporter = None if progress is None else Progress(plan.scales, progress, transfer.scales_left, work=plan.flop)
+
+    def stopping() -> None:
+        if reporter is not None:
+            reporter.end_line()
+        say("stopping after this step; once more quits at once, without saving")
+
+    started = time.perf_counter()
+    with signals_between_steps(stopping) as interruption:
+        try:
+            for step in transfer:
+                if callback is not None:
+                    callback(step)
+                if reporter is not None:
+                    reporter.update(step)
+                keeper.after(step)
+                if interruption.signal is not None:
+                    break
+        except Exception:  # even one of the stream that progress goes to: steps may have taken hours
+            keeper.rescue()
+            raise
+        if reporter is not None:
+            reporter.end_line()
+        seconds = time.perf_counter() - started
+        if set_aside and interruption.signal is not None:
+            outputs = replace(outputs, picture=free_name(outputs.unfinished))
+        outcome = Outcome(outputs, transfer.result(), interruption.signal, seconds)
+        keeper.at_the_end(outcome)
+    say(summary(outcome))
+    return outcome
+
+
+def _ignore(message: str) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""The experiment that this package grew out of, run again and measured."""
