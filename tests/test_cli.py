@@ -16,6 +16,8 @@ from fastconv import cli
 from fastconv.weights import SOURCES, MissingWeightsError, cache_dir
 from fastconv.weights import fetch as fetching
 
+from . import weight_files
+
 MAT = SOURCES["vgg19"].filename
 
 pytestmark = pytest.mark.usefixtures("isolated")
@@ -35,11 +37,11 @@ def run(capsys):
 
 
 @pytest.fixture
-def published_mat(weight_files, small_network, monkeypatch, tmp_path):
+def published_mat(small_network, monkeypatch, tmp_path):
     """A small network as MatConvNet's published file, in ./weights/."""
     path = tmp_path / "weights" / MAT
     path.parent.mkdir()
-    weight_files.matconvnet(path, small_network)
+    weight_files.write_matconvnet(path, small_network)
     content = path.read_bytes()
     hashes = {"sha256": (hashlib.sha256(content).hexdigest(),)}
     monkeypatch.setitem(SOURCES, "vgg19", dataclasses.replace(SOURCES["vgg19"], size=len(content), hashes=hashes))

@@ -1,6 +1,6 @@
 """With Numba told not to compile, everything runs on NumPy."""
 
-from processes import run_python
+from .processes import run_python
 
 
 def test_without_the_compiler_everything_runs_on_the_references():

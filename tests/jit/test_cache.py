@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from processes import run_python
 
 from fastconv import jit
 from fastconv.jit import cache
+
+from ..processes import run_python
 
 # Runs both twins of one kernel, and tells where it found them.
 RELU = """

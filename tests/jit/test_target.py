@@ -4,9 +4,10 @@ import platform
 
 import numpy as np
 import pytest
-from processes import run_python
 
 from fastconv import jit
+
+from ..processes import run_python
 
 # Compiles the kernels that do the work, and tells which registers their code uses and what they compute.
 BUILD = """

@@ -23,6 +23,8 @@ from fastconv.weights import (
 from fastconv.weights.formats import Kind, identify
 from fastconv.weights.model import KERNEL_SHAPES, check_layers
 
+from .. import weight_files
+
 
 def assert_same(layers, expected):
     assert list(layers) == list(expected)
@@ -61,17 +63,17 @@ class TestNetwork:
 
 class TestMatConvNet:
     @pytest.mark.parametrize("generation", ["old", "new"])
-    def test_real_shapes_to_the_last_bit(self, weight_files, full_layers, tidy, generation):
+    def test_real_shapes_to_the_last_bit(self, full_layers, tidy, generation):
         path = tidy / "network.mat"
-        weight_files.matconvnet(path, full_layers, generation)
+        weight_files.write_matconvnet(path, full_layers, generation)
         layers = check_layers(matconvnet.read(path), path)
         path.unlink()  # 80 MB
         assert_same(layers, full_layers)
 
     @pytest.mark.parametrize("generation", ["old", "new"])
-    def test_mean_of_another_order_is_refused(self, weight_files, small_network, tmp_path, generation):
+    def test_mean_of_another_order_is_refused(self, small_network, tmp_path, generation):
         path = tmp_path / "network.mat"
-        weight_files.matconvnet(path, small_network, generation, mean=(103.939, 116.779, 123.68))
+        weight_files.write_matconvnet(path, small_network, generation, mean=(103.939, 116.779, 123.68))
         with pytest.raises(WrongFileError, match=r"the mean of R, G, B is \[103.939, 116.779, 123.68"):
             matconvnet.read(path)
 
@@ -86,9 +88,9 @@ class TestMatConvNet:
     @pytest.mark.usefixtures("isolated")
     @pytest.mark.parametrize("generation", ["old", "new"])
     @pytest.mark.parametrize("fraction", [0.001, 0.3, 0.99])
-    def test_truncated(self, weight_files, small_network, tmp_path, generation, fraction):
+    def test_truncated(self, small_network, tmp_path, generation, fraction):
         path = tmp_path / "imagenet-vgg-verydeep-19.mat"
-        weight_files.matconvnet(path, small_network, generation)
+        weight_files.write_matconvnet(path, small_network, generation)
         cut_to(path, fraction)
         with pytest.raises(WrongFileError, match=r"truncated: .* of 534,904,783 bytes"):
             load(path)
@@ -96,25 +98,25 @@ class TestMatConvNet:
 
 class TestKeras:
     @pytest.mark.parametrize("nested", [False, True])
-    def test_numbers_and_channel_order(self, weight_files, small_network, tmp_path, nested):
+    def test_numbers_and_channel_order(self, small_network, tmp_path, nested):
         path = tmp_path / "network.h5"
-        weight_files.keras(path, small_network, nested=nested)
+        weight_files.write_keras(path, small_network, nested=nested)
         assert_same(check_layers(keras.read(path), path), small_network)
 
     @pytest.mark.usefixtures("isolated")
     @pytest.mark.parametrize("fraction", [0.1, 0.6])
-    def test_truncated(self, weight_files, small_network, tmp_path, fraction):
+    def test_truncated(self, small_network, tmp_path, fraction):
         path = tmp_path / "network.h5"
-        weight_files.keras(path, small_network)
+        weight_files.write_keras(path, small_network)
         cut_to(path, fraction)
         with pytest.raises(WrongFileError, match="truncated or damaged"):
             load(path)
 
 
 class TestQuantized:
-    def test_numbers_and_channel_order(self, weight_files, small_network, tmp_path):
+    def test_numbers_and_channel_order(self, small_network, tmp_path):
         path = tmp_path / "network.bin"
-        weight_files.quantized(path, small_network)
+        weight_files.write_quantized(path, small_network)
         assert_same(check_layers(quantized.read(path), path), small_network)
 
     def test_what_pytorch_writes(self, tmp_path):
@@ -135,14 +137,14 @@ class TestQuantized:
 
     @pytest.mark.usefixtures("isolated")
     @pytest.mark.parametrize("fraction", [0.001, 0.02, 0.5, 0.9999])
-    def test_truncated(self, weight_files, small_network, tmp_path, fraction):
+    def test_truncated(self, small_network, tmp_path, fraction):
         path = tmp_path / "network.bin"
-        weight_files.quantized(path, small_network)
+        weight_files.write_quantized(path, small_network)
         cut_to(path, fraction)
         with pytest.raises(WrongFileError, match=r"truncated|damaged"):
             load(path)
 
-    def test_table_of_another_length(self, weight_files, tmp_path):
+    def test_table_of_another_length(self, tmp_path):
         path = tmp_path / "network.bin"
         tensors = {"W_q": np.zeros((2, 3, 3, 3), np.uint8), "W_table": np.zeros(16, np.float32)}
         tensors = {f"block1_conv1_{part}": array for part, array in tensors.items()}
@@ -162,13 +164,13 @@ class TestHostilePickles:
         with pytest.raises(WrongFileError, match=match):
             quantized.read_tensors(path)
 
-    def test_the_plain_stream_is_read(self, weight_files, tmp_path):
+    def test_the_plain_stream_is_read(self, tmp_path):
         path = tmp_path / "plain.bin"
         path.write_bytes(weight_files.torch_stream(self.TENSORS))
         np.testing.assert_array_equal(quantized.read_tensors(path)["x"], self.TENSORS["x"])
 
     @pytest.mark.parametrize("protocol", range(6))
-    def test_pickled_calls(self, weight_files, tmp_path, protocol):
+    def test_pickled_calls(self, tmp_path, protocol):
         canary = tmp_path / "canary"
         call = pickle.dumps(Call(open, (str(canary), "w")), protocol=protocol)
         plain = weight_files.torch_stream(self.TENSORS)
@@ -203,7 +205,7 @@ class TestHostilePickles:
             (b"X\xff\xff\xff\x7fa", "damaged"),
         ],
     )
-    def test_opcodes(self, weight_files, tmp_path, extra, match):
+    def test_opcodes(self, tmp_path, extra, match):
         self.refuse(tmp_path, weight_files.torch_stream(self.TENSORS, extra=extra), match)
 
     @pytest.mark.parametrize(
@@ -218,28 +220,28 @@ class TestHostilePickles:
             pytest.param(b"X\x07\x00\x00\x00storage", b"X\x06\x00\x00\x00module", id="not a storage"),
         ],
     )
-    def test_tensors_that_are_not_whole(self, weight_files, tmp_path, old, new):
+    def test_tensors_that_are_not_whole(self, tmp_path, old, new):
         stream = weight_files.torch_stream(self.TENSORS)
         assert stream.count(old) == 1
         self.refuse(tmp_path, stream.replace(old, new), "damaged|truncated")
 
-    def test_two_meanings_of_a_storage(self, weight_files, tmp_path):
+    def test_two_meanings_of_a_storage(self, tmp_path):
         tensors = {"x": np.zeros(8, np.uint8), "y": np.zeros(2, np.float32)}
         stream = weight_files.torch_stream(tensors)
         same_key = stream.replace(b"X\x01\x00\x00\x001", b"X\x01\x00\x00\x000")
         self.refuse(tmp_path, same_key, "does not match its tensors")
 
-    def test_count_beyond_the_file(self, weight_files, tmp_path):
+    def test_count_beyond_the_file(self, tmp_path):
         huge = (1 << 30).to_bytes(4, "little")
         stream = weight_files.torch_stream({"x": np.zeros(7, np.uint8)})
         stream = stream.replace(b"J\x07\x00\x00\x00", b"J" + huge)
         self.refuse(tmp_path, stream, "truncated")
 
     @pytest.mark.parametrize("options", [{"little_endian": False}, {"protocol": 1002}])
-    def test_other_machines_and_protocols(self, weight_files, tmp_path, options):
+    def test_other_machines_and_protocols(self, tmp_path, options):
         self.refuse(tmp_path, weight_files.torch_stream(self.TENSORS, **options), "expected 1001, little-endian")
 
-    def test_every_single_byte_changed(self, weight_files, tmp_path):
+    def test_every_single_byte_changed(self, tmp_path):
         """Whatever one wrong byte does, it gives tensors or the one error."""
         stream = weight_files.torch_stream(self.TENSORS)
         path = tmp_path / "changed.bin"
@@ -337,9 +339,9 @@ def test_what_a_file_is_instead(tmp_path, content, match):
     assert str(path) in str(info.value)
 
 
-def test_the_kind_is_read_from_the_content(weight_files, small_network, tmp_path):
+def test_the_kind_is_read_from_the_content(small_network, tmp_path):
     path = tmp_path / "misnamed.h5"
-    weight_files.matconvnet(path, small_network)
+    weight_files.write_matconvnet(path, small_network)
     assert identify(path) is Kind.MATLAB
 
 

@@ -26,15 +26,17 @@ from fastconv.weights import (
     search,
 )
 
+from .. import weight_files
+
 MAT, H5, BIN = (SOURCES[name].filename for name in ("vgg19", "vgg19-keras", "vgg19-q8"))
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
 
 @pytest.fixture
-def network(weight_files, small_network):
+def network(small_network):
     """Return a function that writes a file of the small network into a folder, in the format of its name."""
-    writers = {MAT: weight_files.matconvnet, H5: weight_files.keras, BIN: weight_files.quantized}
+    writers = {MAT: weight_files.write_matconvnet, H5: weight_files.write_keras, BIN: weight_files.write_quantized}
 
     def write(folder, filename):
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,12 +129,12 @@ class TestConversion:
             np.testing.assert_array_equal(second.layers[name][0], weight)
             np.testing.assert_array_equal(second.layers[name][1], bias)
 
-    def test_a_changed_file_is_read_anew(self, weight_files, small_network, tmp_path):
+    def test_a_changed_file_is_read_anew(self, small_network, tmp_path):
         path = tmp_path / "mine.mat"
-        weight_files.matconvnet(path, small_network)
+        weight_files.write_matconvnet(path, small_network)
         load(path)
         small_network["conv1_1"][0][0, 0, 0, 0] = 77
-        weight_files.matconvnet(path, small_network)
+        weight_files.write_matconvnet(path, small_network)
         assert load(path).layers["conv1_1"][0][0, 0, 0, 0] == 77
 
     def test_a_damaged_copy_is_made_again(self, network, tmp_path):
@@ -396,9 +398,9 @@ def grow_old(path, **options):
     os.utime(path, (time.time() - 1e5,) * 2, **options)
 
 
-def test_real_shapes_through_every_step(weight_files, full_layers, tidy):
+def test_real_shapes_through_every_step(full_layers, tidy):
     path = tidy / MAT
-    weight_files.matconvnet(path, full_layers, "old")
+    weight_files.write_matconvnet(path, full_layers, "old")
     for weights in (load(path), load(path), load_file(convert(path))):
         assert list(weights.layers) == list(full_layers)
         for name, (weight, bias) in weights.layers.items():

