@@ -52,7 +52,7 @@ MAY_IMPORT = {
         "style.wording",
         "weights",
     },
-    "style.report": {"files", "style.files", "style.images", "style.transfer", "style.wording"},
+    "style.report": {"files", "programs", "style.files", "style.images", "style.transfer", "style.wording"},
     "style.transfer": {FACE, "nn", "style.algorithm", "style.images", "weights"},
     "style.algorithm": {FACE, "nn", "style.images", "weights"},
     "style.demo": {"style.images"},

@@ -63,6 +63,8 @@ def load(source: PictureLike, *, name: str = "picture") -> Picture:
         path = Path(source)
         _check_is_picture_file(path)
         with _pillow_errors(str(path)), Image.open(path) as image:
+            if image.format == "EPS":  # is a program, and Pillow has Ghostscript run it
+                raise ImageError(f"{path} is a PostScript picture; save it as PNG or JPEG first")
             return _from_pillow(image, str(path))
     raise TypeError(f"{name} is of type {type(source).__name__}; expected a path, a PIL image or an (H, W, 3) array")
 

@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fastconv.programs import find_program
 from fastconv.style import files
 from fastconv.style.files import OutputError, check_writable
 from fastconv.style.images import size_to_fit
@@ -82,14 +84,35 @@ def _encode_mp4(pictures: Iterator[Image.Image]) -> bytes:
     import imageio.v3 as imageio
 
     arrays: Any = map(np.asarray, pictures)  # an iterator does, though imageio's annotations don't say so
-    return imageio.imwrite(
-        "<bytes>",
-        arrays,
-        is_batch=True,
-        extension=".mp4",
-        plugin="FFMPEG",
-        fps=FRAMES_PER_SECOND,
-        codec="libx264",
-        quality=8,
-        macro_block_size=2,
-    )
+    with _installed_ffmpeg():
+        return imageio.imwrite(
+            "<bytes>",
+            arrays,
+            is_batch=True,
+            extension=".mp4",
+            plugin="FFMPEG",
+            fps=FRAMES_PER_SECOND,
+            codec="libx264",
+            quality=8,
+            macro_block_size=2,
+        )
+
+
+@contextmanager
+def _installed_ffmpeg() -> Iterator[None]:
+    """Name an ffmpeg to imageio-ffmpeg, which may start one of the current folder where it comes without its own."""
+    import imageio_ffmpeg
+
+    variable = "IMAGEIO_FFMPEG_EXE"
+    if os.environ.get(variable):  # the user's choice
+        yield
+        return
+    own = Path(imageio_ffmpeg.__file__).parent.glob("binaries/ffmpeg-*")
+    program = next(map(str, own), None) or find_program("ffmpeg")
+    if program is None:
+        raise FileNotFoundError("no ffmpeg is installed")
+    os.environ[variable] = program
+    try:
+        yield
+    finally:
+        del os.environ[variable]

@@ -291,3 +291,16 @@ def test_picture_above_pillows_own_limit_is_read_in_silence(tmp_path, noise, mon
     path = stored(tmp_path, Image.fromarray(noise))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert load(path).size == (20, 31)
+
+
+def test_postscript_is_not_run(tmp_path, monkeypatch):
+    ran = tmp_path / "ran"
+    for name in ("gs", "gswin32c.exe", "gswin64c.exe"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho >'{ran}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # what Pillow found before
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png", "EPS")  # the kind is read from the content
+    with pytest.raises(ImageError, match=r"picture\.png is a PostScript picture; save it as PNG"):
+        load(tmp_path / "picture.png")
+    assert not ran.exists()

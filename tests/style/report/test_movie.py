@@ -1,6 +1,7 @@
 """Films as files."""
 
 import importlib.util
+import os
 import subprocess
 import weakref
 
@@ -106,3 +107,25 @@ def test_a_film_is_written_with_few_of_its_pictures_in_memory(tmp_path, monkeypa
         write_movie(tmp_path / name, frames)
     assert most <= 3
     assert peak[0] < count / 3 * 3 * side**2
+
+
+@pytest.mark.parametrize("has_its_own", [True, False])
+def test_no_ffmpeg_of_the_current_folder_writes_the_film(tmp_path, monkeypatch, has_its_own):
+    package = pytest.importorskip("imageio_ffmpeg")
+    if not has_its_own:  # as where it was built from source
+        monkeypatch.setattr(package, "__file__", str(tmp_path / "__init__.py"))
+        monkeypatch.setattr(package._utils, "_get_bin_dir", lambda: str(tmp_path))
+        package._utils._get_ffmpeg_exe.cache_clear()
+    for name in ("ffmpeg", "ffmpeg.exe"):
+        (tmp_path / name).write_text("#!/bin/sh\necho >ran\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.pathsep.join(["", "."]))
+    monkeypatch.delenv("IMAGEIO_FFMPEG_EXE", raising=False)
+    if has_its_own:
+        write_movie(tmp_path / "film.mp4", [frame(1)])
+    else:
+        with pytest.raises(OutputError, match="no ffmpeg is installed"):
+            write_movie(tmp_path / "film.mp4", [frame(1)])
+    assert not (tmp_path / "ran").exists()
+    assert "IMAGEIO_FFMPEG_EXE" not in os.environ
