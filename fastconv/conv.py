@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,13 +15,20 @@ from fastconv.backend import backend
 from fastconv.checks import ConvNumbers, IntOrPair, PaddingLike
 from fastconv.geometry import Array, ConvGeometry, Pass
 
-_packing = jit.RenewedLock()  # one for all: packings are rare
-
-# Gives the weights as the named algorithm wants them for a pass: packed now, or kept from an earlier call.
-_Packer: TypeAlias = Callable[[str, ConvGeometry, Pass], Packing]
+_making_packings = jit.RenewedLock()  # one for all: it happens once a layer
 
 
-def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool) -> str:
+class _Weights(NamedTuple):
+    """Weights of a convolution, and how an algorithm comes by them in the form that it reads."""
+
+    array: Array
+    packing: Callable[[str, ConvGeometry, Pass], Packing]
+    """Given the algorithm's name, the geometry and the pass."""
+    kept: bool
+    """Whether packings are kept for later calls."""
+
+
+def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, *, packed: bool) -> str:
     """Return the algorithm that runs: the named one, if it can, or the one that "auto" stands for."""
     if name == "auto":
         return choose(geometry, dtype, pass_, packed=packed)
@@ -30,13 +37,11 @@ def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pa
     return name
 
 
-def _pack_now(weight: Array) -> _Packer:
-    """Return a packer that keeps nothing."""
-
-    def pack(algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
+def _weights_of_one_call(weight: Array) -> _Weights:
+    def packing(algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
         return ALGORITHMS[algorithm].pack(checks.prepared(weight), geometry, pass_, keep=False)
 
-    return pack
+    return _Weights(weight, packing, kept=False)
 
 
 def conv2d(
@@ -99,24 +104,22 @@ def conv2d(
     bias = checks.bias_array(bias, weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
     name = _algorithm_name(algorithm)
-    return _forward(x, weight, bias, numbers, checks.is_relu(activation), name, _pack_now(weight), False, out)
+    return _forward(x, _weights_of_one_call(weight), bias, numbers, checks.is_relu(activation), name, out)
 
 
 def _forward(
     x: Array,
-    weight: Array,
+    weights: _Weights,
     bias: Array | None,
     numbers: ConvNumbers,
     relu: bool,
     algorithm: str,
-    packer: _Packer,
-    packed: bool,
     out: Array | None,
 ) -> Array:
-    geometry = checks.conv_geometry(x.shape, weight.shape, numbers)
+    geometry = checks.conv_geometry(x.shape, weights.array.shape, numbers)
     shape = geometry.output_shape[4 - x.ndim :]
-    result = checks.result_array(out, shape, x.dtype, x=x, weight=weight, bias=bias)
-    name = _resolved(algorithm, geometry, result.dtype, "forward", packed)
+    result = checks.result_array(out, shape, x.dtype, x=x, weight=weights.array, bias=bias)
+    name = _resolved(algorithm, geometry, result.dtype, "forward", packed=weights.kept)
     target = result.reshape(geometry.output_shape)
     if geometry.c == 0:
         target[...] = 0 if bias is None else bias[:, np.newaxis, np.newaxis]
@@ -125,7 +128,7 @@ def _forward(
     elif result.size:
         ALGORITHMS[name].forward(
             checks.prepared(x).reshape(geometry.input_shape),
-            packer(name, geometry, "forward"),
+            weights.packing(name, geometry, "forward"),
             None if bias is None else checks.prepared(bias),
             Finish(relu),
             geometry,
@@ -172,28 +175,26 @@ def conv2d_input_grad(
     grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=weight)
     numbers = checks.conv_numbers(stride, padding, dilation, groups)
     name = _algorithm_name(algorithm)
-    return _input_grad(grad_output, weight, input_shape, numbers, name, _pack_now(weight), False, out)
+    return _input_grad(grad_output, _weights_of_one_call(weight), input_shape, numbers, name, out)
 
 
 def _input_grad(
     grad_output: Array,
-    weight: Array,
+    weights: _Weights,
     input_shape: Sequence[int],
     numbers: ConvNumbers,
     algorithm: str,
-    packer: _Packer,
-    packed: bool,
     out: Array | None,
 ) -> Array:
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
-    geometry = checks.conv_geometry(shape, weight.shape, numbers, x_name="input_shape")
+    geometry = checks.conv_geometry(shape, weights.array.shape, numbers, x_name="input_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
-    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weight)
-    name = _resolved(algorithm, geometry, result.dtype, "input_grad", packed)
+    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weights.array)
+    name = _resolved(algorithm, geometry, result.dtype, "input_grad", packed=weights.kept)
     if result.size:
         ALGORITHMS[name].input_grad(
             checks.prepared(grad_output).reshape(geometry.output_shape),
-            packer(name, geometry, "input_grad"),
+            weights.packing(name, geometry, "input_grad"),
             None,
             geometry,
             result.reshape(geometry.input_shape),
@@ -398,12 +399,14 @@ class PackedConv2d:
     def forward(self, x: ArrayLike, out: Array | None = None) -> Array:
         """Return the convolution of `x`; see `conv2d`."""
         x, weight = checks.float_arrays(x=x, weight=self._weight)
-        return _forward(x, weight, self._bias, self._numbers, self._relu, self._algorithm, self._pack_once, True, out)
+        weights = _Weights(weight, self._packing, kept=True)
+        return _forward(x, weights, self._bias, self._numbers, self._relu, self._algorithm, out)
 
     def input_grad(self, grad_output: ArrayLike, input_shape: Sequence[int], out: Array | None = None) -> Array:
         """Return the gradient by the input; see `conv2d_input_grad`."""
         grad_output, weight = checks.float_arrays(grad_output=grad_output, weight=self._weight)
-        return _input_grad(grad_output, weight, input_shape, self._numbers, self._algorithm, self._pack_once, True, out)
+        weights = _Weights(weight, self._packing, kept=True)
+        return _input_grad(grad_output, weights, input_shape, self._numbers, self._algorithm, out)
 
     @property
     def nbytes(self) -> int:
@@ -428,12 +431,12 @@ class PackedConv2d:
         """The algorithm asked for."""
         return self._algorithm
 
-    def _pack_once(self, algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
+    def _packing(self, algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
         """Return a packing, made when it is first needed."""
         key = (algorithm, "forward" if ALGORITHMS[algorithm].one_packing else pass_)
         packing = self._packings.get(key)
         if packing is None:
-            with _packing.lock:
+            with _making_packings.lock:
                 packing = self._packings.get(key)
                 if packing is None:
                     packing = ALGORITHMS[algorithm].pack(self._weight, geometry, pass_, keep=True)

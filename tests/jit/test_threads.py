@@ -147,7 +147,7 @@ SCENARIOS = {
     "forks while eight threads call": "check()\n"
     "call_from_eight_threads(30, lambda: [check_in_fork() for _ in range(5)])",
     "a fork while locks are held": "from fastconv import conv\nfrom fastconv.kernels import scratch\n"
-    "with scratch._guard.lock, conv._packing.lock:\n    check_in_fork()",
+    "with scratch._guard.lock, conv._making_packings.lock:\n    check_in_fork()",
 }
 LAYERS = {"default": {}, "omp": {"NUMBA_THREADING_LAYER": "omp"}, "workqueue": {"NUMBA_THREADING_LAYER": "workqueue"}}
 
