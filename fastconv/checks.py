@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import results
 from fastconv.geometry import Array, ConvGeometry, Pair, PoolGeometry, Sides
 
 Word: TypeAlias = Literal["same", "valid"]
@@ -33,7 +32,7 @@ def float_arrays(**arguments: ArrayLike) -> list[Array]:
     first = arrays[0].dtype
     if first in _FLOATS and all(array.dtype == first for array in arrays):
         return arrays
-    natives = {_native(array.dtype) for array in arrays}
+    natives = {native(array.dtype) for array in arrays}
     if len(natives) > 1 or natives.pop() not in _FLOATS:
         came = " and ".join(f"{name} {array.dtype}" for name, array in zip(arguments, arrays, strict=True))
         wanted = "be float32 or float64" if len(arrays) == 1 else "all be float32 or all be float64"
@@ -41,19 +40,8 @@ def float_arrays(**arguments: ArrayLike) -> list[Array]:
     return arrays
 
 
-def prepared(array: Array) -> Array:
-    """Return the same values C-contiguous, aligned and in native byte order: `array` itself if it is so."""
-    flags = array.flags
-    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
-        return array
-    return np.array(array, dtype=_native(array.dtype), order="C", copy=True)
-
-
-def result_array(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: Array | None) -> Array:
-    """Return `out`, checked, or a fresh array, uninitialised, of `shape` and the native form of `dtype`."""
-    native = _native(dtype)
-    if out is None:
-        return results.empty(shape, native)
+def check_out(out: Array, shape: tuple[int, ...], native: np.dtype[Any], **inputs: Array | None) -> None:
+    """Raise unless `out` is an array that a result of `shape` and dtype can be written to."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array or None, got {type(out).__name__}")
     if out.shape != shape:
@@ -67,10 +55,10 @@ def result_array(out: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
     for name, value in inputs.items():
         if value is not None and np.may_share_memory(out, value):
             raise ValueError(f"out must not share memory with {name}")
-    return out
 
 
-def _native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype in native byte order."""
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
@@ -102,7 +90,7 @@ def bias_array(bias: ArrayLike | None, weight: Array) -> Array | None:
 def index_array(indices: ArrayLike, grad_output: Array) -> Array:
     """Return `indices`, int64, of the shape of `grad_output`."""
     array = np.asarray(indices)
-    if _native(array.dtype) != np.int64:
+    if native(array.dtype) != np.int64:
         raise TypeError(f"indices must be int64, as max_pool2d returns them, got {array.dtype}")
     if array.shape != grad_output.shape:
         raise ValueError(f"indices must have the shape of grad_output {grad_output.shape}, got {array.shape}")

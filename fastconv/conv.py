@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import checks, jit
 from fastconv.algorithms import ALGORITHMS, Finish, Packing, choose
+from fastconv.arrays import prepared, result_array
 from fastconv.backend import backend
 from fastconv.checks import ConvNumbers, IntOrPair, PaddingLike
 from fastconv.geometry import Array, ConvGeometry, Pass
@@ -39,7 +40,7 @@ def _resolved(name: str, geometry: ConvGeometry, dtype: np.dtype[Any], pass_: Pa
 
 def _weights_of_one_call(weight: Array) -> _Weights:
     def packing(algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
-        return ALGORITHMS[algorithm].pack(checks.prepared(weight), geometry, pass_, keep=False)
+        return ALGORITHMS[algorithm].pack(prepared(weight), geometry, pass_, keep=False)
 
     return _Weights(weight, packing, kept=False)
 
@@ -118,7 +119,7 @@ def _forward(
 ) -> Array:
     geometry = checks.conv_geometry(x.shape, weights.array.shape, numbers)
     shape = geometry.output_shape[4 - x.ndim :]
-    result = checks.result_array(out, shape, x.dtype, x=x, weight=weights.array, bias=bias)
+    result = result_array(out, shape, x.dtype, x=x, weight=weights.array, bias=bias)
     name = _resolved(algorithm, geometry, result.dtype, "forward", packed=weights.kept)
     target = result.reshape(geometry.output_shape)
     if geometry.c == 0:
@@ -127,9 +128,9 @@ def _forward(
             np.maximum(target, 0, out=target)  # NumPy's maximum keeps NaN
     elif result.size:
         ALGORITHMS[name].forward(
-            checks.prepared(x).reshape(geometry.input_shape),
+            prepared(x).reshape(geometry.input_shape),
             weights.packing(name, geometry, "forward"),
-            None if bias is None else checks.prepared(bias),
+            None if bias is None else prepared(bias),
             Finish(relu),
             geometry,
             target,
@@ -189,11 +190,11 @@ def _input_grad(
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
     geometry = checks.conv_geometry(shape, weights.array.shape, numbers, x_name="input_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
-    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weights.array)
+    result = result_array(out, shape, grad_output.dtype, grad_output=grad_output, weight=weights.array)
     name = _resolved(algorithm, geometry, result.dtype, "input_grad", packed=weights.kept)
     if result.size:
         ALGORITHMS[name].input_grad(
-            checks.prepared(grad_output).reshape(geometry.output_shape),
+            prepared(grad_output).reshape(geometry.output_shape),
             weights.packing(name, geometry, "input_grad"),
             None,
             geometry,
@@ -243,14 +244,14 @@ def conv2d_weight_grad(
     geometry = checks.conv_geometry(x.shape, shape, numbers, weight_name="weight_shape")
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     name = _algorithm_name(algorithm)
-    result = checks.result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
+    result = result_array(out, shape, x.dtype, grad_output=grad_output, x=x)
     name = _resolved(name, geometry, result.dtype, "weight_grad", packed=False)
     if geometry.n == 0:
         result[...] = 0
     elif result.size:
         ALGORITHMS[name].weight_grad(
-            checks.prepared(grad_output).reshape(geometry.output_shape),
-            checks.prepared(x).reshape(geometry.input_shape),
+            prepared(grad_output).reshape(geometry.output_shape),
+            prepared(x).reshape(geometry.input_shape),
             geometry,
             result,
         )
@@ -279,9 +280,9 @@ def conv2d_bias_grad(grad_output: ArrayLike, *, out: Array | None = None) -> Arr
     """
     (grad_output,) = checks.float_arrays(grad_output=grad_output)
     shape = checks.batch_shape("grad_output", grad_output.shape)
-    result = checks.result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
+    result = result_array(out, shape[1:2], grad_output.dtype, grad_output=grad_output)
     if grad_output.size:
-        backend().bias_grad(checks.prepared(grad_output).reshape(shape), result)
+        backend().bias_grad(prepared(grad_output).reshape(shape), result)
     else:
         result[...] = 0
     return result
@@ -334,7 +335,7 @@ def conv2d_backward(
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - x.ndim :])
     _algorithm_name(algorithm)
     needs_input, needs_weight, needs_bias = checks.flags("needs", needs, 3)
-    grad_output = checks.prepared(grad_output)  # here, lest each of the three copies it
+    grad_output = prepared(grad_output)  # here, lest each of the three copies it
     how: dict[str, Any] = {**numbers._asdict(), "algorithm": algorithm}
     return Conv2dGradients(
         conv2d_input_grad(grad_output, weight, x.shape, **how) if needs_input else None,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks
+from fastconv.arrays import prepared, result_array
 from fastconv.backend import backend
 from fastconv.checks import IntOrPair, PaddingLike
 from fastconv.geometry import Array
@@ -97,11 +98,11 @@ def max_pool2d(
     geometry = checks.pool_geometry(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     with_indices = checks.flag("return_indices", return_indices)
     shape = geometry.output_shape[4 - x.ndim :]
-    values = checks.result_array(out, shape, x.dtype, x=x)
+    values = result_array(out, shape, x.dtype, x=x)
     indices = np.empty(shape, np.int64) if with_indices else None
     if values.size:
         backend().max_pool(
-            checks.prepared(x).reshape(geometry.input_shape),
+            prepared(x).reshape(geometry.input_shape),
             geometry,
             values.reshape(geometry.output_shape),
             None if indices is None else indices.reshape(geometry.output_shape),
@@ -139,12 +140,12 @@ def max_pool2d_backward(
     shape = checks.shape_like("input_shape", input_shape, (3, 4))
     checks.check_planes("grad_output", grad_output, shape)
     indices = checks.index_array(indices, grad_output)
-    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output, indices=indices)
+    result = result_array(out, shape, grad_output.dtype, grad_output=grad_output, indices=indices)
     if result.size:
         batch = (-1, *shape[-3:])
         done = backend().max_pool_backward(
-            checks.prepared(grad_output).reshape(-1, *grad_output.shape[-3:]),
-            checks.prepared(indices).reshape(-1, *grad_output.shape[-3:]),
+            prepared(grad_output).reshape(-1, *grad_output.shape[-3:]),
+            prepared(indices).reshape(-1, *grad_output.shape[-3:]),
             result.reshape(batch),
         )
         if not done:
@@ -195,10 +196,10 @@ def avg_pool2d(
     geometry = checks.pool_geometry(x.shape, kernel_size, stride, padding, 1, ceil_mode)
     include = checks.flag("count_include_pad", count_include_pad)
     divisor = checks.divisor(divisor_override)
-    result = checks.result_array(out, geometry.output_shape[4 - x.ndim :], x.dtype, x=x)
+    result = result_array(out, geometry.output_shape[4 - x.ndim :], x.dtype, x=x)
     if result.size:
         backend().avg_pool(
-            checks.prepared(x).reshape(geometry.input_shape),
+            prepared(x).reshape(geometry.input_shape),
             geometry,
             include,
             divisor,
@@ -248,10 +249,10 @@ def avg_pool2d_backward(
     checks.check_shape("grad_output", grad_output, geometry.output_shape[4 - len(shape) :])
     include = checks.flag("count_include_pad", count_include_pad)
     divisor = checks.divisor(divisor_override)
-    result = checks.result_array(out, shape, grad_output.dtype, grad_output=grad_output)
+    result = result_array(out, shape, grad_output.dtype, grad_output=grad_output)
     if result.size:
         backend().avg_pool_backward(
-            checks.prepared(grad_output).reshape(geometry.output_shape),
+            prepared(grad_output).reshape(geometry.output_shape),
             geometry,
             include,
             divisor,
@@ -281,9 +282,9 @@ def relu(x: ArrayLike, *, out: Array | None = None) -> Array:
         As `max_pool2d`.
     """
     (x,) = checks.float_arrays(x=x)
-    result = checks.result_array(out, x.shape, x.dtype, x=x)
+    result = result_array(out, x.shape, x.dtype, x=x)
     if result.size:
-        backend().relu(checks.prepared(x), result)
+        backend().relu(prepared(x), result)
     return result
 
 
@@ -311,7 +312,7 @@ def relu_backward(grad_output: ArrayLike, y: ArrayLike, *, out: Array | None = N
     """
     grad_output, y = checks.float_arrays(grad_output=grad_output, y=y)
     checks.check_shape("y", y, grad_output.shape)
-    result = checks.result_array(out, y.shape, y.dtype, grad_output=grad_output, y=y)
+    result = result_array(out, y.shape, y.dtype, grad_output=grad_output, y=y)
     if result.size:
-        backend().relu_backward(checks.prepared(grad_output), checks.prepared(y), result)
+        backend().relu_backward(prepared(grad_output), prepared(y), result)
     return result

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from fastconv import checks
+from fastconv import arrays, checks
 
 X, WEIGHT = (2, 4, 7, 9), (6, 4, 3, 2)
 
@@ -231,7 +231,7 @@ def misaligned(array):
 def test_prepared_keeps_values(change):
     array = change(np.arange(12, dtype=np.float32).reshape(3, 4))
     array.flags.writeable = False
-    got = checks.prepared(array)
+    got = arrays.prepared(array)
     np.testing.assert_array_equal(got, array)
     assert got.flags.c_contiguous
     assert got.flags.aligned
@@ -242,7 +242,7 @@ def test_prepared_keeps_values(change):
 
 
 def test_a_fresh_result_is_native():
-    got = checks.result_array(None, (2, 3), np.dtype(">f8"))
+    got = arrays.result_array(None, (2, 3), np.dtype(">f8"))
     assert got.shape == (2, 3)
     assert got.dtype == np.float64
     assert got.dtype.isnative
@@ -250,7 +250,7 @@ def test_a_fresh_result_is_native():
 
 def test_out_is_what_is_returned():
     out = np.zeros((2, 3), np.float32)
-    assert checks.result_array(out, (2, 3), np.dtype(">f4"), x=np.zeros(5)) is out
+    assert arrays.result_array(out, (2, 3), np.dtype(">f4"), x=np.zeros(5)) is out
 
 
 @pytest.mark.parametrize(
@@ -269,13 +269,13 @@ def test_out_is_what_is_returned():
 )
 def test_an_out_that_will_not_do(out, error, message):
     with pytest.raises(error, match=rf"^out {message}"):
-        checks.result_array(out, (2, 3), np.dtype(np.float32))
+        arrays.result_array(out, (2, 3), np.dtype(np.float32))
 
 
 def test_out_may_not_share_memory():
     memory = np.zeros(12, np.float32)
     with pytest.raises(ValueError, match=r"^out must not share memory with weight"):
-        checks.result_array(memory[:6].reshape(2, 3), (2, 3), memory.dtype, x=memory[6:], bias=None, weight=memory[5:7])
+        arrays.result_array(memory[:6].reshape(2, 3), (2, 3), memory.dtype, x=memory[6:], bias=None, weight=memory[5:7])
 
 
 def test_bias():

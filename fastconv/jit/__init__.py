@@ -8,10 +8,11 @@ from .cache import cache_dir, cache_is_cold
 from .compilation import Kernel, inline, kernel, unfold
 from .description import describe
 from .records import Record, address_of
-from .target import has_fma, lanes, target, vector_bytes
+from .target import LINE, has_fma, lanes, target, vector_bytes
 from .threads import RenewedLock, get_num_threads, set_num_threads, threading_layer, threads_for
 
 __all__ = [
+    "LINE",
     "Kernel",
     "Record",
     "RenewedLock",

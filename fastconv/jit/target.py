@@ -7,6 +7,9 @@ import functools
 import numpy as np
 from numba.core.registry import cpu_target
 
+LINE = 64
+"""Bytes of a cache line, and of the widest vector."""
+
 
 @functools.cache
 def target() -> tuple[str, str, frozenset[str]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastconv.arrays import LINE, aligned
 from fastconv.backend import Trace, backend
 from fastconv.fused import FusedConv2d
 from fastconv.nn.layers import Differentiable, float_dtype
@@ -58,9 +59,6 @@ LAYER_NAMES = tuple(layer.name for layer in LAYERS)
 """What `VGG19.forward` can be asked for."""
 
 _CONVOLUTIONS = tuple(layer.weights for layer in LAYERS if layer.weights)
-
-LINE = 64
-"""Bytes of a cache line: vectors that begin with an array's rows should not lie across two."""
 
 
 def weights_for(names: Collection[str]) -> tuple[str, ...]:
@@ -148,8 +146,8 @@ class _Buffers:
         self._traces.clear()
         self._features = np.empty(0, self._dtype)
         self._layout = _lay_out(stages, wanted, needs_gradient, self._dtype.itemsize)
-        self._turns += [_aligned(size, self._dtype) for size in self._layout.turns]
-        self._features = _aligned(self._layout.features, self._dtype)
+        self._turns += [aligned(size, self._dtype) for size in self._layout.turns]
+        self._features = aligned(self._layout.features, self._dtype)
         self._key = key
 
     def turn(self, number: int, shape: tuple[int, ...]) -> Array:
@@ -471,13 +469,6 @@ def _stages(
         else:
             stages.append(_Stage(layer.name, None, max_pooling, inputs, outputs))
     return stages
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """Allocate an array that begins with a cache line."""
-    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
-    first = -memory.ctypes.data % LINE
-    return memory[first : first + size * dtype.itemsize].view(dtype)
 
 
 def _add(given: Array | AddGradient, features: Array | None, total: Array, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Memory of large results: that of arrays which are no more is used again.
+"""Arrays: inputs as algorithms want them, and results, whose memory is used again when they are no more.
 
 A fresh array of 67 MB costs 6 ms of page faults, as much as computing VGG-19's first layer in it. The C library keeps
 freed blocks below 32 MB for the next allocation; this does the same for larger ones.
@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv import checks
+from fastconv.jit import LINE
+
 RECYCLED_FROM = 32 << 20  # bytes: where glibc's allocator begins to give memory back to the system at once
 KEPT_BYTES = 128 << 20  # of idle memory, in total
-ALIGNMENT = 64  # bytes: vectors do not straddle cache lines
 
 _idle: deque[NDArray[np.uint8]] = deque()  # its operations are atomic: a lease may end in the midst of any of them
 
@@ -25,7 +27,7 @@ class _Lease:
 
     def __init__(self, buffer: NDArray[np.uint8], shape: tuple[int, ...], dtype: np.dtype[Any]):
         self._buffer = buffer
-        address = -(-buffer.ctypes.data // ALIGNMENT) * ALIGNMENT
+        address = -(-buffer.ctypes.data // LINE) * LINE
         self.__array_interface__ = {"version": 3, "shape": shape, "typestr": dtype.str, "data": (address, False)}
 
     def __del__(self) -> None:
@@ -51,7 +53,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes < RECYCLED_FROM:
         return np.empty(shape, dtype)
-    return np.asarray(_Lease(_take(nbytes + ALIGNMENT), shape, dtype))
+    return np.asarray(_Lease(_take(nbytes + LINE), shape, dtype))
 
 
 def _take(nbytes: int) -> NDArray[np.uint8]:
@@ -65,3 +67,29 @@ def _take(nbytes: int) -> NDArray[np.uint8]:
             return buffer
         _idle.append(buffer)
     return np.empty(nbytes, np.uint8)
+
+
+def aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of `size` elements, uninitialised, that begins with a cache line."""
+    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + size * dtype.itemsize].view(dtype)
+
+
+def result_array(
+    out: NDArray[Any] | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: NDArray[Any] | None
+) -> NDArray[Any]:
+    """Return the array for a result of `shape` and the native form of `dtype`: `out`, checked, or a fresh one."""
+    native = checks.native(dtype)
+    if out is None:
+        return empty(shape, native)
+    checks.check_out(out, shape, native, **inputs)
+    return out
+
+
+def prepared(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the same values C-contiguous, aligned and in native byte order: `array` itself if it is so."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
+    return np.array(array, dtype=checks.native(array.dtype), order="C", copy=True)
