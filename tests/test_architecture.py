@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "style.images": {"files", "style.files"},
     "style.files": {"files"},
     "style.wording": set(),
-    "nn": {"arrays", "backend", "conv", "fused", "pool"},
+    "nn": {"arrays", "backend", "conv", "fused", "geometry", "pool"},
     "fused": {"algorithms", "backend", "checks", "geometry"},
     "conv": {"algorithms", "arrays", "backend", "checks", "geometry", "jit"},
     "pool": {"arrays", "backend", "checks", "geometry"},

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastconv.nn import VGG19, ContentLoss, StyleLoss, TotalVariation, gram_matrix
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS, bytes_needed
+from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
+from fastconv.nn.vgg_pass import bytes_needed
 
 TRUE_WIDTHS = (64, 128, 256, 512, 512)
 THIN_WIDTHS = (5, 6, 7, 6, 5)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from fastconv.nn.vgg import LAYERS
+from fastconv.nn.vgg_layers import LAYERS
 
 # The first layers and few steps, so that a run of the command takes a moment.
 QUICK = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]

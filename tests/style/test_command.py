@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
-from fastconv.nn.vgg import LAYER_NAMES
+from fastconv.nn.vgg_layers import LAYER_NAMES
 from fastconv.style import Options, stylize
 from fastconv.style.demo import pictures as demo
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv.nn.vgg import LAYERS
+from fastconv.nn.vgg_layers import LAYERS
 from fastconv.style.algorithm.options import layer_weights
 
 MEAN = (123.68, 116.779, 103.939)

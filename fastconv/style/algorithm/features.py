@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS
+from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
 from fastconv.style.images import Size
 from fastconv.weights.model import KERNEL_SHAPES
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastconv.nn.losses import CONTENT_SCALES
-from fastconv.nn.vgg import LAYER_NAMES as LAYER_NAMES  # for the command line, too
-from fastconv.nn.vgg import PADDINGS
+from fastconv.nn.vgg_layers import LAYER_NAMES as LAYER_NAMES  # for the command line, too
+from fastconv.nn.vgg_layers import PADDINGS
 from fastconv.style.images import PictureLike
 
 INITS = ("content", "noise", "gray", "style")

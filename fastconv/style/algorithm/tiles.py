@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS
+from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
 from fastconv.style.algorithm.canvas import GRID, on_grid
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.options import Options

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 import fastconv
-from fastconv.nn.vgg import PassBytes, bytes_needed, weights_for
+from fastconv.nn.vgg_layers import weights_for
+from fastconv.nn.vgg_pass import PassBytes, bytes_needed
 from fastconv.style.algorithm.canvas import on_grid
 from fastconv.style.algorithm.features import channels_of, features_per_pixel, stride_of
 from fastconv.style.algorithm.options import Options

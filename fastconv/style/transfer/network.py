@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastconv import weights as vgg_weights
-from fastconv.nn.vgg import VGG19, weights_for
+from fastconv.nn.vgg import VGG19
+from fastconv.nn.vgg_layers import weights_for
 from fastconv.style.algorithm.options import Options
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastconv.nn.vgg import LAYER_NAMES, LAYERS
+from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
 from fastconv.style.algorithm.features import channels_of, positions
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.tiles import layout_of

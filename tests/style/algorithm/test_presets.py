@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastconv.nn.vgg import LAYER_NAMES
+from fastconv.nn.vgg_layers import LAYER_NAMES
 from fastconv.style import OptionError, Options
 from fastconv.style.algorithm.options import layer_weights
 from fastconv.style.algorithm.presets import PRESETS, options_of

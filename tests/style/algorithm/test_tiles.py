@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastconv.nn.vgg import LAYER_NAMES, VGG19
+from fastconv.nn.vgg import VGG19
+from fastconv.nn.vgg_layers import LAYER_NAMES
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.options import SMALLEST_TILE
 from fastconv.style.algorithm.tiles import grid_of, halo_of, lay_out, plan_tiles
