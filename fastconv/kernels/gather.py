@@ -183,9 +183,8 @@ def _describe_panel(zero, job, group, image, y, x, panel):
         length = columns - done
         if image < positions.images:
             length = min(positions.width - x, length)
-            run.first = input.first + (
-                group * input.group + image * input.image + y * positions.stride_y * input.width + x
-            )
+            start = group * input.group + image * input.image + y * positions.stride_y * input.width + x
+            run.first = input.first + start
             run.row = y * positions.stride_y
             run.column = x * positions.stride_x
             run.image = image * input.image
