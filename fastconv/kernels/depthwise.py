@@ -12,54 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Elements, Words
 
 from . import layout, scratch
-from .oldmem import item_bytes, load, peek, record, store, store_first
-from .simd import fma, lanes, rectified, splat
+from .pointers import record
+from .simd import fma, lanes, load, rectified, splat, store, store_first
+from .sizes import round_up
 from .taps import Grid, Taps, copy_of, offsets_in_copy
 
 
 class DepthwiseJob(jit.Record):
-    """What :func:`depthwise_kernel` works on: addresses in bytes, everything else in elements."""
+    """What :func:`depthwise_kernel` works on."""
 
-    # input planes, and how each is copied: see layout.PadJob
-    source: int
+    # input planes, and how each is copied
+    source: Elements
     planes: int
-    height: int
-    width: int
-    top: int
-    left: int
-    row_step: int
-    column_step: int
-    out_height: int
-    phases: int
-    phase_width: int
-    # taps: their offsets in a copy; weights: (channel, tap)
-    offsets: int
+    plane: layout.PaddedPlane
+    # where each tap reads in a copy; weights: (channel, tap)
+    taps: Words
     depth: int
-    weights: int
+    weights: Elements
     channels: int
-    bias: int
+    bias: Elements
     relu: int
-    # output
-    out: int
-    grid_h: int
-    grid_w: int
+    # output, and rows of a copy from one of its rows to the next
+    out: Elements
+    out_height: int
+    out_width: int
     stride_y: int
-    # memory
-    scratch: int
-    scratch_bytes: int
-
-
-DEPTHWISE_JOB = np.dtype(DepthwiseJob)
+    # a copy, for each thread
+    scratch: Elements
+    scratch_size: int
 
 
 @jit.unfold
-def write_outputs(zero, job, to, value, count, end):
+def write_outputs(zero, relu, to, value, count, end):
     """Write up to a vector of outputs; the rest may fall on the next row, which is written later, up to `end`."""
-    if job.relu != 0:
+    if relu != 0:
         value = rectified(value)
-    if count == lanes(zero) or to + lanes(zero) * item_bytes(zero) <= end:
+    if count == lanes(zero) or to + lanes(zero) <= end:
         store(to, value)
     else:
         store_first(to, value, count)
@@ -68,79 +59,76 @@ def write_outputs(zero, job, to, value, count, end):
 @jit.kernel
 def depthwise_kernel(t, threads, zero, address):
     """Convolve some planes."""
-    job = record(DEPTHWISE_JOB, address)
-    word = 8
-    item = item_bytes(zero)
+    job = record(DepthwiseJob, zero, address)
     width = lanes(zero)
-    vector = width * item
-    pitch = job.phases * job.phase_width * item
-    copy = job.scratch + t * job.scratch_bytes
-    out_plane = job.grid_h * job.grid_w
+    pitch = job.plane.phases * job.plane.phase_width
+    copy = job.scratch + t * job.scratch_size
+    out_plane = job.out_height * job.out_width
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = plane % job.channels
-        layout.pad_plane(zero, job, job.source + plane * job.height * job.width * item, copy)
-        weights = job.weights + channel * job.depth * item
+        layout.pad_plane(zero, job.plane, job.source + plane * job.plane.height * job.plane.width, copy)
+        weights = job.weights + channel * job.depth
         bias = splat(zero)
-        if job.bias != 0:
-            bias = splat(peek(zero, job.bias + channel * item))
-        end = job.out + (plane + 1) * out_plane * item
-        for y in range(job.grid_h):
+        if job.bias:
+            bias = splat(job.bias[channel])
+        end = job.out + (plane + 1) * out_plane
+        for y in range(job.out_height):
             row = copy + y * job.stride_y * pitch
-            to = job.out + (plane * out_plane + y * job.grid_w) * item
+            to = job.out + (plane * out_plane + y * job.out_width)
             x = 0
-            while x < job.grid_w:
-                here = row + x * item
+            while x < job.out_width:
+                here = row + x
                 a, b, c, d = bias, bias, bias, bias
-                if x + 3 * width < job.grid_w:
+                if x + 3 * width < job.out_width:
                     for p in range(job.depth):
-                        weight = splat(peek(zero, weights + p * item))
-                        at = here + peek(0, job.offsets + p * word) * item
-                        a = fma(weight, load(zero, at), a)
-                        b = fma(weight, load(zero, at + vector), b)
-                        c = fma(weight, load(zero, at + 2 * vector), c)
-                        d = fma(weight, load(zero, at + 3 * vector), d)
-                    write_outputs(zero, job, to, a, width, end)
-                    to += vector
-                    write_outputs(zero, job, to, b, width, end)
-                    to += vector
-                    write_outputs(zero, job, to, c, width, end)
-                    to += vector
-                    write_outputs(zero, job, to, d, min(width, job.grid_w - x - 3 * width), end)
-                    to += vector
+                        weight = splat(weights[p])
+                        at = here + job.taps[p]
+                        a = fma(weight, load(at), a)
+                        b = fma(weight, load(at + width), b)
+                        c = fma(weight, load(at + 2 * width), c)
+                        d = fma(weight, load(at + 3 * width), d)
+                    write_outputs(zero, job.relu, to, a, width, end)
+                    to += width
+                    write_outputs(zero, job.relu, to, b, width, end)
+                    to += width
+                    write_outputs(zero, job.relu, to, c, width, end)
+                    to += width
+                    write_outputs(zero, job.relu, to, d, min(width, job.out_width - x - 3 * width), end)
+                    to += width
                     x += 4 * width
                 else:
                     for p in range(job.depth):
-                        weight = splat(peek(zero, weights + p * item))
-                        at = here + peek(0, job.offsets + p * word) * item
-                        a = fma(weight, load(zero, at), a)
-                        b = fma(weight, load(zero, at + vector), b)
-                    write_outputs(zero, job, to, a, min(width, job.grid_w - x), end)
-                    to += vector
+                        weight = splat(weights[p])
+                        at = here + job.taps[p]
+                        a = fma(weight, load(at), a)
+                        b = fma(weight, load(at + width), b)
+                    write_outputs(zero, job.relu, to, a, min(width, job.out_width - x), end)
+                    to += width
                     x += width
-                    if x < job.grid_w:
-                        write_outputs(zero, job, to, b, min(width, job.grid_w - x), end)
-                        to += vector
+                    if x < job.out_width:
+                        write_outputs(zero, job.relu, to, b, min(width, job.out_width - x), end)
+                        to += width
                         x += width
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All of a :class:`DepthwiseJob` but its addresses, for one shape of input.
+    """All of a :class:`DepthwiseJob` but its arrays, for one shape of input.
 
     Attributes
     ----------
     job : DepthwiseJob
-        The record, with 0 for addresses.
+        The record without the arrays of a call.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
-    offsets : array
-        What the record's `offsets` points to.
+    taps : array
+        What the record's `taps` points to.
     """
 
     job: DepthwiseJob
     threads: int
     scratch_bytes: int
-    offsets: np.ndarray
+    taps: np.ndarray
 
     def run(
         self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
@@ -168,13 +156,11 @@ def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: 
     threads = jit.threads_for(products=planes * outputs * taps.depth, most=max_threads)
     copy = copy_of(taps, x_shape, grid)
     offsets = offsets_in_copy(taps, copy)
-    copied = copy.out_height * copy.phases * copy.phase_width + 4 * jit.lanes(dtype)  # vectors may reach past the end
-    each = -(-copied * dtype.itemsize // scratch.ALIGNMENT) * scratch.ALIGNMENT
+    size = copy.size + 4 * jit.lanes(dtype)  # vectors may reach past the end
+    each = round_up(size * dtype.itemsize, scratch.ALIGNMENT)
     job = DepthwiseJob(
-        0, planes, copy.height, copy.width, copy.top, copy.left, copy.row_step, copy.column_step,
-        copy.out_height, copy.phases, copy.phase_width,
-        offsets.ctypes.data, taps.depth, 0, channels, 0, 0,
-        0, grid.height, grid.width,
-        grid.stride_y // copy.row_step, 0, each,
+        planes=planes, plane=copy, taps=jit.address_of(offsets), depth=taps.depth, channels=channels,
+        out_height=grid.height, out_width=grid.width, stride_y=grid.stride_y // copy.row_step,
+        scratch_size=each // dtype.itemsize,
     )  # fmt: skip
     return Plan(job, threads, threads * each, offsets)

@@ -13,67 +13,66 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Elements
 
 from .depthwise import write_outputs
-from .oldmem import item_bytes, load, load_between, peek, record, store, store_first
+from .pointers import record
 from .shuffles import every_second, in_order, interleaved
-from .simd import fma, lanes, splat
+from .simd import fma, lanes, load, load_between, splat, store, store_first
 
 STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
 
 
 class SlideJob(jit.Record):
-    """What :func:`slide_kernel` works on: addresses in bytes, everything else in elements."""
+    """What :func:`slide_kernel` and :func:`spread_kernel` work on."""
 
-    x: int
+    # input planes, and the padding above and on the left
+    x: Elements
     planes: int
     height: int
     width: int
     top: int
     left: int
     stride: int
-    weights: int  # (channel, 9)
+    # (channel, 9)
+    weights: Elements
     channels: int
-    bias: int
+    bias: Elements
     relu: int
-    out: int
-    out_h: int
-    out_w: int
-
-
-SLIDE_JOB = np.dtype(SlideJob)
+    # output planes
+    out: Elements
+    out_height: int
+    out_width: int
 
 
 @jit.unfold
-def _three(zero, row, column, width, stride, edge):
-    """Load what the three taps of a kernel row meet, beginning at a column of an input row (its address).
+def _three(zero, row, column, columns, stride, edge):
+    """Load what the three taps of a kernel row meet, beginning at a column of an input row of `columns` elements.
 
     At stride 2 out of order. With `edge`, what lies beside the row is 0.
     """
-    item = item_bytes(zero)
-    size = lanes(zero)
-    at = row + column * item
+    at = row + column
     if stride == 1:
         if edge:
-            a = load_between(zero, at, -column, width - column)
-            b = load_between(zero, at + item, -column - 1, width - column - 1)
-            c = load_between(zero, at + 2 * item, -column - 2, width - column - 2)
+            a = load_between(at, -column, columns - column)
+            b = load_between(at + 1, -column - 1, columns - column - 1)
+            c = load_between(at + 2, -column - 2, columns - column - 2)
         else:
-            a, b, c = load(zero, at), load(zero, at + item), load(zero, at + 2 * item)
+            a, b, c = load(at), load(at + 1), load(at + 2)
         return a, b, c
-    more = (size - 1) * item
+    more = lanes(zero) - 1
     if edge:
-        low, high = -column, width - column
-        far_low, far_high = low - size + 1, high - size + 1
-        a = load_between(zero, at, low, high)
-        b = load_between(zero, at + item, low - 1, high - 1)
-        c = load_between(zero, at + 2 * item, low - 2, high - 2)
-        d = load_between(zero, at + more, far_low, far_high)
-        e = load_between(zero, at + more + item, far_low - 1, far_high - 1)
-        f = load_between(zero, at + more + 2 * item, far_low - 2, far_high - 2)
+        low, high = -column, columns - column
+        far_low, far_high = low - more, high - more
+        a = load_between(at, low, high)
+        b = load_between(at + 1, low - 1, high - 1)
+        c = load_between(at + 2, low - 2, high - 2)
+        d = load_between(at + more, far_low, far_high)
+        e = load_between(at + (more + 1), far_low - 1, far_high - 1)
+        f = load_between(at + (more + 2), far_low - 2, far_high - 2)
     else:
-        a, b, c = load(zero, at), load(zero, at + item), load(zero, at + 2 * item)
-        d, e, f = load(zero, at + more), load(zero, at + more + item), load(zero, at + more + 2 * item)
+        a, b, c = load(at), load(at + 1), load(at + 2)
+        d, e, f = load(at + more), load(at + (more + 1)), load(at + (more + 2))
     return every_second(a, d), every_second(b, e), every_second(c, f)
 
 
@@ -83,28 +82,25 @@ def _row(zero, job, plane, y, column, stride, edge):
     if y < 0 or y >= job.height:
         nothing = splat(zero)
         return nothing, nothing, nothing
-    return _three(zero, plane + y * job.width * item_bytes(zero), column, job.width, stride, edge)
+    return _three(zero, plane + y * job.width, column, job.width, stride, edge)
 
 
 @jit.unfold
 def _nine(zero, weights):
     """Load a kernel, each of its weights in all lanes."""
-    item = item_bytes(zero)
     return (
-        splat(peek(zero, weights)), splat(peek(zero, weights + item)), splat(peek(zero, weights + 2 * item)),
-        splat(peek(zero, weights + 3 * item)), splat(peek(zero, weights + 4 * item)),
-        splat(peek(zero, weights + 5 * item)), splat(peek(zero, weights + 6 * item)),
-        splat(peek(zero, weights + 7 * item)), splat(peek(zero, weights + 8 * item)),
+        splat(weights[0]), splat(weights[1]), splat(weights[2]),
+        splat(weights[3]), splat(weights[4]), splat(weights[5]),
+        splat(weights[6]), splat(weights[7]), splat(weights[8]),
     )  # fmt: skip
 
 
 @jit.unfold
 def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride, edge):
     """Compute a vector of each output row from `y_begin` to `y_end` - 1, at column `x`."""
-    item = item_bytes(zero)
-    count = min(lanes(zero), job.out_w - x)
+    count = min(lanes(zero), job.out_width - x)
     column = x * stride - job.left
-    to = out + (y_begin * job.out_w + x) * item
+    to = out + (y_begin * job.out_width + x)
     w0, w1, w2, w3, w4, w5, w6, w7, w8 = _nine(zero, weights)
     y = y_begin * stride - job.top
     a, b, c = _row(zero, job, plane, y, column, stride, edge)
@@ -116,43 +112,42 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
         y += 2
         for _ in range(y_begin, y_end):
             a, b, c = _row(zero, job, plane, y, column, stride, edge)
-            write_outputs(zero, job, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
+            write_outputs(zero, job.relu, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
-            to += job.out_w * item
+            to += job.out_width
             y += 1
     else:
         for _ in range(y_begin, y_end):
             a, b, c = _row(zero, job, plane, y + 1, column, stride, edge)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             a, b, c = _row(zero, job, plane, y + 2, column, stride, edge)
-            write_outputs(zero, job, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
+            write_outputs(zero, job.relu, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
-            to += job.out_w * item
+            to += job.out_width
             y += 2
 
 
 @jit.kernel
 def slide_kernel(t, threads, zero, address):
     """Convolve some planes."""
-    job = record(SLIDE_JOB, address)
-    item = item_bytes(zero)
-    size = lanes(zero)
+    job = record(SlideJob, zero, address)
+    width = lanes(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = number % job.channels
-        plane = job.x + number * job.height * job.width * item
-        out = job.out + number * job.out_h * job.out_w * item
-        end = out + job.out_h * job.out_w * item
-        weights = job.weights + channel * 9 * item
+        plane = job.x + number * job.height * job.width
+        out = job.out + number * job.out_height * job.out_width
+        end = out + job.out_height * job.out_width
+        weights = job.weights + channel * 9
         bias = splat(zero)
-        if job.bias != 0:
-            bias = splat(peek(zero, job.bias + channel * item))
-        for y in range(0, job.out_h, STRIP):
-            y_end = min(y + STRIP, job.out_h)
+        if job.bias:
+            bias = splat(job.bias[channel])
+        for y in range(0, job.out_height, STRIP):
+            y_end = min(y + STRIP, job.out_height)
             x = 0
-            while x < job.out_w:
+            while x < job.out_width:
                 column = x * job.stride - job.left
-                inside = column >= 0 and column + (size - 1) * job.stride + 3 <= job.width
+                inside = column >= 0 and column + (width - 1) * job.stride + 3 <= job.width
                 if job.stride == 1:
                     if inside:
                         _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 1, False)
@@ -162,9 +157,9 @@ def slide_kernel(t, threads, zero, address):
                     _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, False)
                 else:
                     _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, True)
-                x += size
-                if x < job.out_w and x > job.out_w - size:
-                    x = job.out_w - size  # again whole vectors, some of whose outputs are computed twice
+                x += width
+                if x < job.out_width and x > job.out_width - width:
+                    x = job.out_width - width  # again whole vectors, some of whose outputs are computed twice
 
 
 # --- the gradient by the input at stride 2 -----------------------------------------------------------------------
@@ -173,30 +168,28 @@ def slide_kernel(t, threads, zero, address):
 @jit.unfold
 def _two(zero, job, plane, y, column, edge):
     """Load a vector of gradients from a column of row `y`, and that from the column before; outside they are 0."""
-    item = item_bytes(zero)
     if y < 0 or y >= job.height:
         nothing = splat(zero)
         return nothing, nothing
-    at = plane + (y * job.width + column) * item
+    at = plane + (y * job.width + column)
     if edge:
-        here = load_between(zero, at, -column, job.width - column)
-        return here, load_between(zero, at - item, 1 - column, job.width - column + 1)
-    return load(zero, at), load(zero, at - item)
+        here = load_between(at, -column, job.width - column)
+        return here, load_between(at - 1, 1 - column, job.width - column + 1)
+    return load(at), load(at - 1)
 
 
 @jit.unfold
 def _write_pair(zero, to, first, second, count, spill, end):
     """Write two vectors' elements by turns, up to `count` of them; the rest if it may `spill` and is before `end`."""
-    item = item_bytes(zero)
-    size = lanes(zero)
+    width = lanes(zero)
     low, high = interleaved(first, second)
-    if count == 2 * size or (spill and to + 2 * size * item <= end):
+    if count == 2 * width or (spill and to + 2 * width <= end):
         store(to, low)
-        store(to + size * item, high)
+        store(to + width, high)
     else:
-        store_first(to, low, min(count, size))
-        if count > size:
-            store_first(to + size * item, high, count - size)
+        store_first(to, low, min(count, width))
+        if count > width:
+            store_first(to + width, high, count - width)
 
 
 @jit.unfold
@@ -205,13 +198,12 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
 
     With padding counted in, even rows and columns meet the kernel's first and last, odd ones the middle.
     """
-    item = item_bytes(zero)
-    count = min(2 * lanes(zero), job.out_w - x)
-    spill = job.out_w <= 2 * lanes(zero)
+    count = min(2 * lanes(zero), job.out_width - x)
+    spill = job.out_width <= 2 * lanes(zero)
     odd_column, odd_row = job.left % 2 != 0, job.top % 2 != 0
     column = (x + job.left + 1) // 2
     y = (y_begin + job.top + 1) // 2
-    to = out + (y_begin * job.out_w + x) * item
+    to = out + (y_begin * job.out_width + x)
     w0, w1, w2, w3, w4, w5, w6, w7, w8 = _nine(zero, weights)
     above, above_left = _two(zero, job, plane, y - 1, column, edge)
     for row in range(y_begin, y_end, 2):
@@ -228,10 +220,10 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
         odd_pair = (centre, columns) if odd_column else (columns, centre)
         first, second = (odd_pair, even_pair) if odd_row else (even_pair, odd_pair)
         _write_pair(zero, to, first[0], first[1], count, spill, end)
-        to += job.out_w * item
+        to += job.out_width
         if row + 1 < y_end:
             _write_pair(zero, to, second[0], second[1], count, spill, end)
-        to += job.out_w * item
+        to += job.out_width
         above, above_left = here, here_left
         y += 1
 
@@ -239,26 +231,25 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
 @jit.kernel
 def spread_kernel(t, threads, zero, address):
     """Compute the gradient of some planes; the job's input is the gradient of the output."""
-    job = record(SLIDE_JOB, address)
-    item = item_bytes(zero)
+    job = record(SlideJob, zero, address)
     wide = 2 * lanes(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        plane = job.x + number * job.height * job.width * item
-        out = job.out + number * job.out_h * job.out_w * item
-        end = out + job.out_h * job.out_w * item
-        weights = job.weights + number % job.channels * 9 * item
-        for y in range(0, job.out_h, STRIP):
-            y_end = min(y + STRIP, job.out_h)
+        plane = job.x + number * job.height * job.width
+        out = job.out + number * job.out_height * job.out_width
+        end = out + job.out_height * job.out_width
+        weights = job.weights + number % job.channels * 9
+        for y in range(0, job.out_height, STRIP):
+            y_end = min(y + STRIP, job.out_height)
             x = 0
-            while x < job.out_w:
+            while x < job.out_width:
                 column = (x + job.left + 1) // 2
                 if column > 0 and column + lanes(zero) <= job.width:
                     _spread(zero, job, plane, out, end, weights, x, y, y_end, False)
                 else:
                     _spread(zero, job, plane, out, end, weights, x, y, y_end, True)
                 x += wide
-                if x < job.out_w - 1 and x > job.out_w - wide:
-                    x = (job.out_w - wide) // 2 * 2  # again whole vectors; an odd row's last pixel comes alone
+                if x < job.out_width - 1 and x > job.out_width - wide:
+                    x = (job.out_width - wide) // 2 * 2  # again whole vectors; an odd row's last pixel comes alone
 
 
 # --- plans -----------------------------------------------------------------------------------------------------------
@@ -266,7 +257,7 @@ def spread_kernel(t, threads, zero, address):
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All of a :class:`SlideJob` but its addresses, for one shape of input, and in how many parts it is done."""
+    """All of a :class:`SlideJob` but its arrays, for one shape of input, and in how many parts it is done."""
 
     job: SlideJob
     threads: int
@@ -314,5 +305,8 @@ def plan(
     if not planes * outputs:
         return None
     threads = jit.threads_for(products=planes * outputs * 9, most=max_threads)
-    job = SlideJob(0, planes, height, width, *corner, stride, 0, channels, 0, 0, 0, *out_plane)
+    job = SlideJob(
+        planes=planes, height=height, width=width, top=corner[0], left=corner[1], stride=stride, channels=channels,
+        out_height=out_plane[0], out_width=out_plane[1],
+    )  # fmt: skip
     return Plan(job, threads, spread)

@@ -79,12 +79,15 @@ def _interleave(
         if copying:
             copy = memory + size
             copying.copy_input(grad, copy)
-        table = np.zeros((len(phases), layout.PHASE_FIELDS), np.intp)
-        for phase, packed, place, entry in zip(phases, packing, places, table, strict=True):
+        table = np.zeros(len(phases), np.dtype(layout.PhasePlanes))
+        for number, (phase, packed, place) in enumerate(zip(phases, packing, places, strict=True)):
             if phase.plan is not None:
                 phase.plan.run(grad, packed, None, False, memory + place, copy)
-                entry[:] = memory + place, phase.rows, phase.columns
-        job = layout.InterleaveJob(jit.address_of(table), n * channels, height, width, *stride, jit.address_of(out))
+                table[number] = memory + place, phase.rows, phase.columns
+        job = layout.InterleaveJob(
+            phases=jit.address_of(table), planes=n * channels, height=height, width=width,
+            step_y=stride[0], step_x=stride[1], out=jit.address_of(out),
+        )  # fmt: skip
         layout.interleave(job, out.dtype, jit.threads_for(elements=out.size))
 
 

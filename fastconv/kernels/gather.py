@@ -12,16 +12,18 @@ would lose two digits at the depths of VGG-19.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Bytes, Elements, Words
 
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
-from .oldmem import item_bytes, load, load_between, peek, poke, record, store
-from .simd import lanes, splat
-from .sizes import ceil_div
+from .pointers import elements_at, nowhere, record, records_at, words_at
+from .simd import lanes, load, load_between, splat, store
+from .sizes import ceil_div, round_up
 from .taps import Grid, Taps, extremes, offsets_in_copy
 
 DEPTH_BLOCK = 256
@@ -32,58 +34,118 @@ LONG_ROWS = 32  # panels at a stretch in each plane of the output
 FEW_TILES = 2  # a panel that is read so few times need not be gathered, if it can do without
 
 
-class GatherJob(jit.Record):
-    """What :func:`gather_kernel` works on: addresses in bytes, distances and sizes in elements."""
+class Input(jit.Record):
+    """What taps read: (image, group, channel, row, column)."""
 
-    # input
-    x: int
-    x_image: int
-    x_group: int
+    first: Elements
+    image: int
+    group: int
     height: int
     width: int
-    # five rows of `depth` integers: plane, row and column of a tap, all three as one offset, its place in a panel;
-    # and the extremes of rows and columns
-    taps: int
+    # whether it is a padded copy, which no tap leaves
+    copied: int
+
+
+class Tap(jit.Record):
+    """Where a tap reads: its plane, in elements from the group's first, and how far from a position's pixel."""
+
+    plane: int
+    row: int
+    column: int
+
+
+class TapTable(jit.Record):
+    """All taps of a product, and how far they reach."""
+
+    taps: Annotated[int, Tap]
+    # of each tap, its place in the input from a position's pixel on, and in a packed panel
+    in_input: Words
+    in_panel: Words
     depth: int
     row_min: int
     row_max: int
     column_min: int
     column_max: int
-    # output positions, and how far apart the input pixels lie that the tap (0, 0) of two neighbours meets
+
+
+class Positions(jit.Record):
+    """Output positions, and how far apart the input pixels lie that the tap (0, 0) of two neighbours meets."""
+
     images: int
-    grid_h: int
-    grid_w: int
+    height: int
+    width: int
     stride_y: int
     stride_x: int
-    # whether the input is a padded copy: no tap leaves it, and a run's first field is its address
-    copied: int
-    # packed weights and what is fused
-    a: int
-    a_group: int
+
+
+class Weights(jit.Record):
+    """Packed weights, so many rows a group, and what is done to their results."""
+
+    first: Elements
+    group: int
     rows: int
     groups: int
-    bias: int
+    bias: Elements
     relu: int
-    # output
-    out: int
-    out_image: int
-    out_group: int
-    out_row: int
-    # blocking, threads and memory
+
+
+class Output(jit.Record):
+    """Where results go: (image, group, row, position)."""
+
+    first: Elements
+    image: int
+    group: int
+    row: int
+
+
+class GatherJob(jit.Record):
+    """What :func:`gather_kernel` works on.
+
+    Fields named after a part of an array say how many elements lie from one such part to the next.
+    """
+
+    input: Input
+    table: TapTable
+    positions: Positions
+    weights: Weights
+    output: Output
+    # taps, panels and row tiles of a block; parts that the rows are cut into
     depth_block: int
     panel_block: int
     tile_block: int
     row_parts: int
-    scratch: int
+    # of each thread: see :func:`_scratch_bytes`
+    scratch: Bytes
     scratch_bytes: int
 
 
-GATHER_JOB = np.dtype(GatherJob)
+class Run(jit.Record):
+    """Positions of a panel that lie side by side in a row: where they begin in the input, and how many they are."""
 
-# A panel's table of intp: how many runs, address of the output if it is contiguous else 0, address of the input if no
-# tap takes the one run out of the picture else 0, the runs, places in out.
-_RUNS, _PLACE, _SOURCE, _HEAD = 0, 1, 2, 3
-_RUN_FIELDS = 4  # input row, input column, offset of the image, length
+    # in a padded copy
+    first: Elements
+    # else row and column, and where the image begins
+    row: int
+    column: int
+    image: int
+    length: int
+
+
+class Panel(jit.Record):
+    """The positions of a panel: written and read by :func:`gather_kernel` alone."""
+
+    runs: Annotated[int, Run]
+    count: int
+    # where results go if they lie side by side; else nowhere, and `places` says for each column how far from the
+    # output's first element it is, or _NO_PLACE
+    out: Elements
+    places: Words
+    # the input of the only run, for taps' offsets to be added; nowhere if some tap leaves it or there are more runs
+    source: Elements
+
+
+_NO_PLACE = -1
+_OUTSIDE = -(1 << 40)  # a row that no tap brings back into a picture
 
 
 @jit.inline
@@ -104,363 +166,342 @@ def _rows_of(tile, height, higher):
 
 
 @jit.inline
-def _describe_panel(zero, job, group, image, y, x, table):
-    """Write the table of the panel that begins at row `y` and column `x` of an image; return where the next one does.
+def _describe_panel(zero, job, group, image, y, x, panel):
+    """Describe the panel that begins at row `y` and column `x` of an image; return where the next one does.
 
     That is, which runs of input pixels its positions are, and where its results go.
     """
-    word = 8
     columns = columns_of_tile(zero)
-    item = item_bytes(zero)
-    places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
-    place = job.out + (image * job.out_image + group * job.out_group + y * job.grid_w + x) * item
-    contiguous = (job.grid_h - y) * job.grid_w - x >= columns
-    poke(table + _PLACE * word, place if contiguous else 0)
-    runs = 0
+    input, positions, output = job.input, job.positions, job.output
+    place = image * output.image + group * output.group + y * positions.width + x
+    contiguous = (positions.height - y) * positions.width - x >= columns
+    panel.out = output.first + place if contiguous else nowhere(output.first)
+    count = 0
     done = 0
     while done < columns:
-        run = table + (_HEAD + _RUN_FIELDS * runs) * word
+        run = panel.runs[count]
         length = columns - done
-        if image < job.images:
-            length = min(job.grid_w - x, length)
-            start = image * job.x_image + y * job.stride_y * job.width + x
-            poke(run, job.x + (group * job.x_group + start) * item if job.copied != 0 else y * job.stride_y)
-            poke(run + word, x * job.stride_x)
-            poke(run + 2 * word, image * job.x_image)
+        if image < positions.images:
+            length = min(positions.width - x, length)
+            start = group * input.group + image * input.image + y * positions.stride_y * input.width + x
+            run.first = input.first + start
+            run.row = y * positions.stride_y
+            run.column = x * positions.stride_x
+            run.image = image * input.image
             if not contiguous:
                 for n in range(length):
-                    poke(places + (done + n) * word, place + n * item)
-            place += length * item
+                    panel.places[done + n] = place + n
+            place += length
             x += length
-            if x == job.grid_w:
+            if x == positions.width:
                 x = 0
                 y += 1
-                if y == job.grid_h:
+                if y == positions.height:
                     y = 0
                     image += 1
-                    place = job.out + (image * job.out_image + group * job.out_group) * item
-        else:
-            poke(run, job.x if job.copied != 0 else -(1 << 40))  # anything will do; a row outside: zeros
-            poke(run + word, 0)
-            poke(run + 2 * word, 0)
+                    place = image * output.image + group * output.group
+        else:  # behind the last image
+            run.first = input.first  # anything will do
+            run.row = _OUTSIDE
+            run.column = 0
+            run.image = 0
             for n in range(length):
-                poke(places + (done + n) * word, 0)
-        poke(run + 3 * word, length)
+                panel.places[done + n] = _NO_PLACE
+        run.length = length
         done += length
-        runs += 1
-    poke(table + _RUNS * word, runs)
-    poke(table + _SOURCE * word, _source(zero, job, group, table + _HEAD * word) if runs == 1 else 0)
+        count += 1
+    panel.count = count
+    panel.source = _source(zero, job, group, panel.runs[0]) if count == 1 else nowhere(input.first)
     return image, y, x
 
 
 @jit.inline
 def _source(zero, job, group, run):
-    """Return the address of a panel's only run, for taps' offsets to be added, or 0 if some tap leaves the input."""
-    word = 8
-    item = item_bytes(zero)
-    y, x = peek(0, run), peek(0, run + word)
-    if job.copied != 0:
-        return y
-    inside = y + job.row_min >= 0 and y + job.row_max < job.height
-    inside = inside and x + job.column_min >= 0 and x + columns_of_tile(zero) - 1 + job.column_max < job.width
-    return job.x + (group * job.x_group + peek(0, run + 2 * word) + y * job.width + x) * item if inside else 0
+    """Return where a panel's only run begins, for taps' offsets to be added; nowhere if some tap leaves the input."""
+    input, table = job.input, job.table
+    if input.copied != 0:
+        return run.first
+    inside = run.row + table.row_min >= 0 and run.row + table.row_max < input.height
+    last = run.column + columns_of_tile(zero) - 1
+    inside = inside and run.column + table.column_min >= 0 and last + table.column_max < input.width
+    start = group * input.group + run.image + run.row * input.width + run.column
+    return input.first + start if inside else nowhere(input.first)
 
 
 @jit.inline
-def _pack_inside(zero, job, source, begin, end, panel):
+def _pack_inside(zero, job, source, begin, end, to):
     """Gather a panel whose pixels are one run that no tap takes out of the picture."""
-    word = 8
-    item = item_bytes(zero)
-    width = lanes(zero)
     columns = columns_of_tile(zero)
-    offsets = job.taps + 3 * job.depth * word
     for p in range(begin, end):
-        here = source + peek(0, offsets + p * word) * item
-        for n in range(0, columns, width):
-            store(panel + n * item, load(zero, here + n * item))
-        panel += columns * item
+        _copy_columns(zero, source + job.table.in_input[p], to)
+        to += columns
 
 
 @jit.inline
 def _copy_columns(zero, source, to):
     """Copy as many elements as a panel has columns."""
-    item = item_bytes(zero)
     for n in range(0, columns_of_tile(zero), lanes(zero)):
-        store(to + n * item, load(zero, source + n * item))
+        store(to + n, load(source + n))
 
 
 @jit.inline
-def _pack_runs(zero, job, run, runs, begin, end, panel):
+def _pack_runs(zero, job, panel, begin, end, to):
     """Gather a panel of several runs from a padded copy.
 
     As many elements are copied for every run, since a loop over few vectors takes longer than these; those too many
     fall on the runs and rows that follow.
     """
-    word = 8
-    item = item_bytes(zero)
-    pitch = columns_of_tile(zero) * item
-    size = _RUN_FIELDS * word
-    offsets = job.taps + 3 * job.depth * word
-    first, second = peek(0, run), peek(0, run + size)
-    place = peek(0, run + 3 * word) * item
-    if runs == 2:
+    columns = columns_of_tile(zero)
+    offsets, runs = job.table.in_input, panel.runs
+    first, second = runs[0].first, runs[1].first
+    place = runs[0].length
+    if panel.count == 2:
         for p in range(begin, end):
-            offset = peek(0, offsets + p * word) * item
-            _copy_columns(zero, first + offset, panel)
-            _copy_columns(zero, second + offset, panel + place)
-            panel += pitch
+            offset = offsets[p]
+            _copy_columns(zero, first + offset, to)
+            _copy_columns(zero, second + offset, to + place)
+            to += columns
         return
-    third = peek(0, run + 2 * size)
-    last = place + peek(0, run + size + 3 * word) * item
+    third = runs[2].first
+    last = place + runs[1].length
     for p in range(begin, end):
-        offset = peek(0, offsets + p * word) * item
-        _copy_columns(zero, first + offset, panel)
-        _copy_columns(zero, second + offset, panel + place)
-        _copy_columns(zero, third + offset, panel + last)
-        at = panel + last
-        entry = run + 2 * size
-        for _ in range(3, runs):
-            at += peek(0, entry + 3 * word) * item
-            entry += size
-            _copy_columns(zero, peek(0, entry) + offset, at)
-        panel += pitch
+        offset = offsets[p]
+        _copy_columns(zero, first + offset, to)
+        _copy_columns(zero, second + offset, to + place)
+        _copy_columns(zero, third + offset, to + last)
+        at = to + last
+        for n in range(3, panel.count):
+            at += runs[n - 1].length
+            _copy_columns(zero, runs[n].first + offset, at)
+        to += columns
 
 
 @jit.inline
-def _pack_run(zero, job, row, column, length, panel):
-    """Gather one run of one tap from an input row (its address); pixels beside the picture are 0."""
-    item = item_bytes(zero)
-    width = lanes(zero)
-    start = row + column * item
-    for n in range(0, length, width):
-        store(panel + n * item, load_between(zero, start + n * item, -(column + n), job.width - column - n))
+def _pack_run(zero, job, row, column, length, to):
+    """Gather one run of one tap from an input row; pixels beside the picture are 0."""
+    start = row + column
+    for n in range(0, length, lanes(zero)):
+        store(to + n, load_between(start + n, -(column + n), job.input.width - column - n))
 
 
 @jit.inline
-def _pack_panel(zero, job, group, table, begin, end, panel):
+def _pack_panel(zero, job, group, panel, begin, end, to):
     """Gather taps `begin` to `end` - 1 of a panel's positions: (taps, tile columns), contiguous.
 
     A run's last vector may reach past the run: into the next run, which is written after it, or into the next tap's
     row, likewise; the caller leaves room for one row after the last.
     """
-    word = 8
-    item = item_bytes(zero)
-    columns = columns_of_tile(zero)
-    runs = peek(0, table + _RUNS * word)
-    run = table + _HEAD * word
-    source = peek(0, table + _SOURCE * word)
-    if source != 0:
-        _pack_inside(zero, job, source, begin, end, panel)
-        return
-    if job.copied != 0:
-        _pack_runs(zero, job, run, runs, begin, end, panel)
-        return
-    y, x = peek(0, run), peek(0, run + word)
-    x0 = job.x + (group * job.x_group + peek(0, run + 2 * word)) * item
-    rows = job.taps + job.depth * word
-    columns_of_taps = rows + job.depth * word
-    if runs == 1:
-        length = peek(0, run + 3 * word)
+    if panel.source:
+        _pack_inside(zero, job, panel.source, begin, end, to)
+    elif job.input.copied != 0:
+        _pack_runs(zero, job, panel, begin, end, to)
+    elif panel.count == 1:
+        _pack_one_run(zero, job, group, panel.runs[0], begin, end, to)
+    else:
         for p in range(begin, end):
-            row = y + peek(0, rows + p * word)
-            if row >= 0 and row < job.height:
-                source = x0 + (peek(0, job.taps + p * word) + row * job.width) * item
-                _pack_run(zero, job, source, x + peek(0, columns_of_taps + p * word), length, panel)
-            else:
-                _pack_zeros(zero, columns, panel)
-            panel += columns * item
-        return
-    for p in range(begin, end):
-        plane = peek(0, job.taps + p * word)
-        row = peek(0, rows + p * word)
-        column = peek(0, columns_of_taps + p * word)
-        run = table + _HEAD * word
-        at = panel
-        for _ in range(runs):
-            y = peek(0, run) + row
-            length = peek(0, run + 3 * word)
-            if y >= 0 and y < job.height:
-                image = peek(0, run + 2 * word)
-                source = job.x + (group * job.x_group + image + plane + y * job.width) * item
-                _pack_run(zero, job, source, peek(0, run + word) + column, length, at)
-            else:
-                _pack_zeros(zero, length, at)
-            at += length * item
-            run += _RUN_FIELDS * word
-        panel += columns * item
+            tap = job.table.taps[p]
+            at = to
+            for n in range(panel.count):
+                run = panel.runs[n]
+                y = run.row + tap.row
+                if y >= 0 and y < job.input.height:
+                    row = job.input.first + (group * job.input.group + run.image + tap.plane + y * job.input.width)
+                    _pack_run(zero, job, row, run.column + tap.column, run.length, at)
+                else:
+                    _pack_zeros(zero, run.length, at)
+                at += run.length
+            to += columns_of_tile(zero)
 
 
 @jit.inline
-def _pack_zeros(zero, length, panel):
+def _pack_one_run(zero, job, group, run, begin, end, to):
+    """Gather a panel whose pixels are one run, from which taps may leave the picture."""
+    columns = columns_of_tile(zero)
+    image = job.input.first + (group * job.input.group + run.image)
+    for p in range(begin, end):
+        tap = job.table.taps[p]
+        y = run.row + tap.row
+        if y >= 0 and y < job.input.height:
+            _pack_run(zero, job, image + (tap.plane + y * job.input.width), run.column + tap.column, columns, to)
+        else:
+            _pack_zeros(zero, columns, to)
+        to += columns
+
+
+@jit.inline
+def _pack_zeros(zero, length, to):
     """Write zeros for a run of a tap outside the picture."""
     for n in range(0, length, lanes(zero)):
-        store(panel + n * item_bytes(zero), splat(zero))
+        store(to + n, splat(zero))
 
 
 @jit.inline
-def _tile_from_places(zero, rows, places, shift, pitch, tile):
-    """Copy a tile of C that is not contiguous, `shift` bytes after `places`, into one that is."""
-    item = item_bytes(zero)
+def _tile_from_places(zero, rows, out, places, pitch, tile):
+    """Copy a tile of C that is not contiguous, at `places` from `out` on, into one that is."""
     columns = columns_of_tile(zero)
     for n in range(columns):
-        place = peek(0, places + n * 8)
-        if place != 0:
+        place = places[n]
+        if place != _NO_PLACE:
             for i in range(rows):
-                poke(tile + (i * columns + n) * item, peek(zero, place + shift + i * pitch * item))
+                tile[i * columns + n] = out[place + i * pitch]
 
 
 @jit.inline
-def _tile_to_places(zero, rows, places, shift, pitch, tile):
+def _tile_to_places(zero, rows, out, places, pitch, tile):
     """Copy a contiguous tile to where it belongs in C."""
-    item = item_bytes(zero)
     columns = columns_of_tile(zero)
     for n in range(columns):
-        place = peek(0, places + n * 8)
-        if place != 0:
+        place = places[n]
+        if place != _NO_PLACE:
             for i in range(rows):
-                poke(place + shift + i * pitch * item, peek(zero, tile + (i * columns + n) * item))
+                out[place + i * pitch] = tile[i * columns + n]
 
 
 @jit.inline
-def _multiply_panel(zero, job, group, table, height, higher, tile_begin, tile_end, begin, end, panel, offsets, tile):
+def _multiply_panel(zero, job, group, panel, height, higher, tile_begin, tile_end, begin, end, b, offsets, tile):
     """Multiply some row tiles of the weights with one panel, for taps `begin` to `end` - 1.
 
     Tiles are `height` rows high, the first `higher` of them one more. The panel's row of each tap lies at an offset
-    from `panel`.
+    from `b`.
     """
-    word = 8
-    item = item_bytes(zero)
     columns = columns_of_tile(zero)
-    place = peek(0, table + _PLACE * word)
-    places = table + (_HEAD + _RUN_FIELDS * (columns + 1)) * word
-    a = job.a + (group * job.a_group + begin * job.rows) * item
+    weights, output = job.weights, job.output
+    a = weights.first + (group * weights.group + begin * weights.rows)
     first = 1 if begin == 0 else 0
-    relu = job.relu if end == job.depth else 0
+    relu = weights.relu if end == job.table.depth else 0
     for i in range(tile_begin, tile_end):
         row, rows = _rows_of(i, height, higher)
-        shift = row * job.out_row * item
-        bias = 0
-        if job.bias != 0:
-            bias = job.bias + (group * job.rows + row) * item
-        c = place + shift
-        pitch = job.out_row
-        if place == 0:
+        shift = row * output.row
+        bias = weights.bias
+        if bias:
+            bias += group * weights.rows + row
+        c = panel.out + shift
+        pitch = output.row
+        if not panel.out:
             c = tile
             pitch = columns
             if first == 0:
-                _tile_from_places(zero, rows, places, shift, job.out_row, tile)
-        a_tile = a + row * (end - begin) * item
-        scattered_product(zero, rows, a_tile, panel, offsets, end - begin, c, pitch, first, bias, relu)
-        if place == 0:
-            _tile_to_places(zero, rows, places, shift, job.out_row, tile)
+                _tile_from_places(zero, rows, output.first + shift, panel.places, output.row, tile)
+        a_tile = a + row * (end - begin)
+        scattered_product(zero, rows, a_tile, b, offsets, end - begin, c, pitch, first, bias, relu)
+        if not panel.out:
+            _tile_to_places(zero, rows, output.first + shift, panel.places, output.row, tile)
 
 
 @jit.kernel
 def gather_kernel(t, threads, zero, address):
     """Compute some row tiles for some panels of a :class:`GatherJob`."""
-    word = 8
-    job = record(GATHER_JOB, address)
-    item = item_bytes(zero)
+    job = record(GatherJob, zero, address)
     columns = columns_of_tile(zero)
-    grid = job.grid_h * job.grid_w
-    panels = (job.images * grid + columns - 1) // columns
-    tiles, height, higher = _row_tiles(job.rows)
+    grid = job.positions.height * job.positions.width
+    panel_count = (job.positions.images * grid + columns - 1) // columns
+    tiles, height, higher = _row_tiles(job.weights.rows)
     row_part = t % job.row_parts
     tile_begin = tiles * row_part // job.row_parts
     tile_end = tiles * (row_part + 1) // job.row_parts
     few = tile_end - tile_begin <= FEW_TILES
     column_parts = threads // job.row_parts
-    unit = job.groups * panels * (t // job.row_parts) // column_parts
-    unit_end = job.groups * panels * (t // job.row_parts + 1) // column_parts
+    unit = job.weights.groups * panel_count * (t // job.row_parts) // column_parts
+    unit_end = job.weights.groups * panel_count * (t // job.row_parts + 1) // column_parts
 
-    tile = job.scratch + t * job.scratch_bytes
-    tables = tile + rows_of_tile() * columns * item
-    table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * word
-    block = tables + job.panel_block * table_bytes
+    tile = elements_at(zero, job.scratch + t * job.scratch_bytes)
+    block = tile + rows_of_tile() * columns
+    panels = records_at(Panel, zero, block + (job.panel_block * job.depth_block + 1) * columns)
+    runs = records_at(Run, zero, panels + job.panel_block)
+    places = words_at(runs + job.panel_block * columns)
+    for j in range(job.panel_block):
+        panels[j].runs = runs + j * columns
+        panels[j].places = places + j * columns
     while unit < unit_end:
-        group = unit // panels
-        panel = unit - group * panels
-        count = min(job.panel_block, unit_end - unit, panels - panel)
-        position = panel * columns
+        group = unit // panel_count
+        number = unit - group * panel_count
+        count = min(job.panel_block, unit_end - unit, panel_count - number)
+        position = number * columns
         image = position // grid
-        y = (position - image * grid) // job.grid_w
-        x = position - image * grid - y * job.grid_w
+        y = (position - image * grid) // job.positions.width
+        x = position - image * grid - y * job.positions.width
         for j in range(count):
-            image, y, x = _describe_panel(zero, job, group, image, y, x, tables + j * table_bytes)
+            image, y, x = _describe_panel(zero, job, group, image, y, x, panels[j])
         begin = 0
         end = -1
-        while end < job.depth:
-            end = min(begin + job.depth_block, job.depth)
-            panel_bytes = (end - begin) * columns * item
+        while end < job.table.depth:
+            end = min(begin + job.depth_block, job.table.depth)
+            size = (end - begin) * columns
             for j in range(count):
-                table = tables + j * table_bytes
-                if peek(0, table + _SOURCE * word) == 0 or not few:
-                    _pack_panel(zero, job, group, table, begin, end, block + j * panel_bytes)
+                panel = panels[j]
+                if not panel.source or not few:
+                    _pack_panel(zero, job, group, panel, begin, end, block + j * size)
             for i in range(tile_begin, tile_end, job.tile_block):
                 i_end = min(i + job.tile_block, tile_end)
                 for j in range(count):
-                    table = tables + j * table_bytes
-                    at, offsets = block + j * panel_bytes, job.taps + 4 * job.depth * word
-                    if few and peek(0, table + _SOURCE * word) != 0:
-                        at, offsets = peek(0, table + _SOURCE * word), job.taps + (3 * job.depth + begin) * word
-                    _multiply_panel(
-                        zero, job, group, table, height, higher, i, i_end, begin, end, at, offsets, tile
-                    )  # fmt: skip
+                    panel = panels[j]
+                    b, offsets = block + j * size, job.table.in_panel
+                    if few and panel.source:
+                        b, offsets = panel.source, job.table.in_input + begin
+                    _multiply_panel(zero, job, group, panel, height, higher, i, i_end, begin, end, b, offsets, tile)
             begin = end
         unit += count
+
+
+def _scratch_bytes(dtype: np.dtype, depth_block: int, panel_block: int) -> int:
+    """Return what a thread needs: a tile, packed panels and a row for what reaches past them, and their descriptions.
+
+    A panel has at most as many runs as columns.
+    """
+    columns = tile_columns(dtype)
+    rows = tile_rows() + panel_block * depth_block + 1
+    words = columns * np.dtype(np.intp).itemsize
+    description = np.dtype(Panel).itemsize + columns * np.dtype(Run).itemsize + words
+    return round_up(rows * columns * dtype.itemsize + panel_block * description, scratch.ALIGNMENT)
 
 
 # --- packing weights ------------------------------------------------------------------------------------------------
 
 
 class PackJob(jit.Record):
-    """What :func:`pack_kernel` works on: rows of weights, and the offset of each tap in one."""
+    """What :func:`pack_kernel` works on: rows of weights, and where each tap lies in one."""
 
-    source: int
+    source: Elements
     source_group: int
     source_row: int
-    offsets: int
+    taps: Words
     depth: int
     rows: int
     groups: int
     depth_block: int
-    out: int
-
-
-PACK_JOB = np.dtype(PackJob)
+    out: Elements
 
 
 @jit.kernel
 def pack_kernel(t, threads, zero, address):
     """Pack some row tiles of weights: (group, depth block, tile, tap, row), contiguous."""
-    job = record(PACK_JOB, address)
-    item = item_bytes(zero)
+    job = record(PackJob, zero, address)
     tiles, height, higher = _row_tiles(job.rows)
     for unit in range(job.groups * tiles * t // threads, job.groups * tiles * (t + 1) // threads):
         group = unit // tiles
         tile = unit - group * tiles
         row, rows = _rows_of(tile, height, higher)
-        source = job.source + (group * job.source_group + row * job.source_row) * item
-        out = job.out + group * job.rows * job.depth * item
+        source = job.source + (group * job.source_group + row * job.source_row)
+        out = job.out + group * job.rows * job.depth
         for begin in range(0, job.depth, job.depth_block):
             end = min(begin + job.depth_block, job.depth)
-            to = out + (begin * job.rows + row * (end - begin)) * item
+            to = out + (begin * job.rows + row * (end - begin))
             for p in range(begin, end):
-                at = source + peek(0, job.offsets + p * 8) * item
+                at = source + job.taps[p]
                 for i in range(rows):
-                    poke(to + i * item, peek(zero, at + i * job.source_row * item))
-                to += rows * item
+                    to[i] = at[i * job.source_row]
+                to += rows
 
 
 def pack(weight: np.ndarray, rows: int, row_stride: int, group_stride: int, groups: int, taps: Taps) -> np.ndarray:
-    """Pack weights for :func:`gather`: `rows` rows a group, `row_stride` elements apart, with the given taps."""
+    """Pack weights for :func:`gather_kernel`: `rows` rows a group, `row_stride` elements apart, with the given taps."""
     packed = np.empty(groups * rows * taps.depth, weight.dtype)
     job = PackJob(
-        weight.ctypes.data, group_stride, row_stride, taps.weight_offsets.ctypes.data, taps.depth, rows, groups,
-        _depth_block(taps.depth), packed.ctypes.data,
+        source=jit.address_of(weight), source_group=group_stride, source_row=row_stride,
+        taps=jit.address_of(taps.weight_offsets), depth=taps.depth, rows=rows, groups=groups,
+        depth_block=_depth_block(taps.depth), out=jit.address_of(packed),
     )  # fmt: skip
-    threads = jit.threads_for(products=packed.size)
-    pack_kernel(job, weight.dtype, threads)
+    pack_kernel(job, weight.dtype, jit.threads_for(products=packed.size))
     return packed
 
 
@@ -481,18 +522,18 @@ def _split(units: int, tiles: int, threads: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All of a :class:`GatherJob` but its addresses, for one shape of input: made once, used by every call.
+    """All of a :class:`GatherJob` but its arrays, for one shape of input: made once, used by every call.
 
     Attributes
     ----------
     job : GatherJob
-        The record, with 0 for addresses.
+        The record without the arrays of a call.
     threads, scratch_bytes : int
         Parts of the work; scratch of all of them together.
-    table : array
-        What the record's `taps` points to.
-    copy : PadJob or None
-        Without addresses: how the input is copied first.
+    tables : tuple of arrays
+        What the record's table of taps points to.
+    copy : PaddedPlane or None
+        How each plane of the input is copied first.
     copy_bytes : int
         How large the copy is.
     """
@@ -500,8 +541,8 @@ class Plan:
     job: GatherJob
     threads: int
     scratch_bytes: int
-    table: np.ndarray
-    copy: layout.PadJob | None
+    tables: tuple[np.ndarray, ...]
+    copy: layout.PaddedPlane | None
     copy_bytes: int
 
     def run(
@@ -521,33 +562,33 @@ class Plan:
             Address of the plan's copy of the input if :meth:`copy_input` has made it; else it is made here.
         """
         job = self.job.copy()
-        job.a = jit.address_of(packed)
+        job.weights.first = jit.address_of(packed)
         if bias is not None:
-            job.bias = jit.address_of(bias)
-        job.relu = relu
-        job.out = out
+            job.weights.bias = jit.address_of(bias)
+        job.weights.relu = relu
+        job.output.first = out
         with scratch.borrow(self.scratch_bytes + (0 if copy else self.copy_bytes)) as memory:
             job.scratch = memory
             if self.copy is None:
-                job.x = jit.address_of(x)
+                job.input.first = jit.address_of(x)
             elif copy:
-                job.x = copy
+                job.input.first = copy
             else:
-                job.x = memory + self.scratch_bytes
+                job.input.first = memory + self.scratch_bytes
                 self.copy_input(x, memory + self.scratch_bytes)
             gather_kernel(job, x.dtype, self.threads)
 
     def copy_input(self, x: np.ndarray, to: int) -> None:
         """Make the plan's copy of the input at an address, `copy_bytes` bytes."""
         assert self.copy is not None
-        job = self.copy.copy()
-        job.source, job.out = jit.address_of(x), to
+        images, channels = x.shape[:2]
+        job = layout.PadJob(plane=self.copy, planes=images * channels, source=jit.address_of(x), out=to)
         layout.pad(job, x.dtype, self.threads)
 
 
 def plan(
     x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, rows: int, groups: int, grid: Grid,
-    max_threads: int, copy: layout.PadJob | None,
+    max_threads: int, copy: layout.PaddedPlane | None,
 ) -> Plan | None:  # fmt: skip
     """Plan one implicit matrix product.
 
@@ -562,7 +603,7 @@ def plan(
     groups : int
     grid : Grid
     max_threads : int
-    copy : PadJob or None
+    copy : PaddedPlane or None
         The copy of the input to read instead, which may be larger than these taps need; see :func:`useful_copy`.
 
     Returns
@@ -580,34 +621,49 @@ def plan(
     threads = jit.threads_for(products=units * columns * rows * taps.depth, most=max_threads)
     row_parts = _split(units, tiles, threads)
     depth_block = _depth_block(taps.depth)
-    panel_bytes = depth_block * columns * dtype.itemsize
     own = ceil_div(units, threads // row_parts)
-    panel_block = max(1, min(own, B_BLOCK_BYTES // panel_bytes))
+    panel_block = max(1, min(own, B_BLOCK_BYTES // (depth_block * columns * dtype.itemsize)))
     tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * dtype.itemsize))
     if taps.depth <= SHORT_DEPTH:
         panel_block, tile_block = min(own, LONG_ROWS), 1
     panel_block = ceil_div(own, ceil_div(own, panel_block))
-    table_bytes = (_HEAD + _RUN_FIELDS * (columns + 1) + columns) * 8
-    each = (tile_height + 1) * columns * dtype.itemsize + panel_block * (table_bytes + panel_bytes)
-    each = (ceil_div(each, scratch.ALIGNMENT) + 1) * scratch.ALIGNMENT
     if copy is None:
-        input_plane, pitch, strides = height * width, width, (grid.stride_y, grid.stride_x)
-        offsets = taps.plane * input_plane
-        copy_bytes, table = 0, [offsets, taps.row, taps.column, offsets + taps.row * pitch + taps.column]
+        plane, pitch, strides, copy_bytes = height * width, width, (grid.stride_y, grid.stride_x), 0
+        in_input = taps.plane * plane + taps.row * pitch + taps.column
     else:
-        height, pitch = copy.out_height, copy.phases * copy.phase_width
-        input_plane, strides = height * pitch, (grid.stride_y // copy.row_step, 1)
+        height, plane, pitch, strides = copy.copy_height, copy.size, copy.pitch, (grid.stride_y // copy.row_step, 1)
+        in_input = offsets_in_copy(taps, copy)
         # Panels may reach past the end.
-        copy_bytes = (images * channels * input_plane + pitch + columns) * dtype.itemsize
-        table = [taps.plane, taps.row, taps.column, offsets_in_copy(taps, copy)]
-    reach = extremes(taps)
-    places = np.stack([*table, np.arange(taps.depth, dtype=np.intp) * columns])
+        copy_bytes = (images * channels * plane + pitch + columns) * dtype.itemsize
+    table, tables = _tap_table(taps, plane, in_input, columns)
+    each = _scratch_bytes(dtype, depth_block, panel_block)
     job = GatherJob(
-        0, channels * input_plane, channels // groups * input_plane, height, pitch,
-        places.ctypes.data, taps.depth, *reach,
-        images, grid.height, grid.width, *strides, int(copy is not None),
-        0, rows * taps.depth, rows, groups, 0, 0,
-        0, groups * rows * out_plane, rows * out_plane, out_plane,
-        depth_block, panel_block, tile_block, row_parts, 0, each,
+        input=Input(
+            image=channels * plane, group=channels // groups * plane, height=height, width=pitch,
+            copied=copy is not None,
+        ),
+        table=table,
+        positions=Positions(
+            images=images, height=grid.height, width=grid.width, stride_y=strides[0], stride_x=strides[1]
+        ),
+        weights=Weights(group=rows * taps.depth, rows=rows, groups=groups),
+        output=Output(image=groups * rows * out_plane, group=rows * out_plane, row=out_plane),
+        depth_block=depth_block, panel_block=panel_block, tile_block=tile_block, row_parts=row_parts,
+        scratch_bytes=each,
     )  # fmt: skip
-    return Plan(job, threads, threads * each, places, copy, copy_bytes)
+    return Plan(job, threads, threads * each, tables, copy, copy_bytes)
+
+
+def _tap_table(
+    taps: Taps, plane: int, in_input: np.ndarray, columns: int
+) -> tuple[TapTable, tuple[np.ndarray, ...]]:  # fmt: skip
+    """Return taps in planes of `plane` elements as a record, and the arrays it points to."""
+    places: Any = np.empty(taps.depth, np.dtype(Tap))
+    places["plane"], places["row"], places["column"] = taps.plane * plane, taps.row, taps.column
+    in_panel = np.arange(taps.depth, dtype=np.intp) * columns
+    row_min, row_max, column_min, column_max = extremes(taps)
+    table = TapTable(
+        taps=jit.address_of(places), in_input=jit.address_of(in_input), in_panel=jit.address_of(in_panel),
+        depth=taps.depth, row_min=row_min, row_max=row_max, column_min=column_min, column_max=column_max,
+    )  # fmt: skip
+    return table, (places, in_input, in_panel)

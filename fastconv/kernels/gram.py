@@ -15,12 +15,14 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Elements, Words
 
 from . import scratch
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
-from .oldmem import item_bytes, load, peek, poke, prefetch_to_write, record, store, transpose_block
-from .simd import as_type, lanes, splat
-from .sizes import ceil_div
+from .pointers import nowhere, prefetch_to_write, record
+from .shuffles import transpose_block
+from .simd import as_type, lanes, load, splat, store
+from .sizes import ceil_div, round_up
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
 DEPTH_BLOCK = 256  # the same for the gradient, whose terms are channels
@@ -32,74 +34,67 @@ ROW_BLOCK = 8  # row tiles of the gradient's matrix that meet all packed panels 
 
 
 class GramJob(jit.Record):
-    """What the kernels of the matrix work on: addresses in bytes, everything else in elements."""
+    """What the kernels of the matrix work on."""
 
-    features: int
+    # (channels, positions)
+    features: Elements
     channels: int
     positions: int
-    # of the positions' weights, or 0
-    roots: int
+    # of the positions' weights, or nowhere
+    roots: Elements
     # where in a packed block each channel begins, and positions in a block
-    offsets: int
+    offsets: Words
     depth: int
-    # the block and the sums (channels, pitch) of each thread
-    scratch: int
-    scratch_bytes: int
-    block_bytes: int
+    # of each thread, a block and then its sums (channels, pitch)
+    scratch: Elements
+    scratch_size: int
+    block_size: int
     pitch: int
     # filled by `mirror_kernel`: (channels, channels); with so many threads' sums
-    out: int
+    out: Elements
     parts: int
-
-
-GRAM_JOB = np.dtype(GramJob)
 
 
 @jit.inline
 def _pack_panel(zero, job, channel, position, count, to):
     """Transpose a tile's columns of channels at `count` positions; channels that do not exist are 0."""
-    item = item_bytes(zero)
     width = lanes(zero)
     columns = columns_of_tile(zero)
-    line = job.positions * item
     # Along few rows at a time: rows of many a picture fall on the same cache set.
     for part in range(0, columns, width):
         for p in range(0, count, width):
-            source = job.features + (channel + part) * line + (position + p) * item
-            here = to + (p * columns + part) * item
+            source = job.features + (channel + part) * job.positions + (position + p)
+            here = to + (p * columns + part)
             if channel + part + width <= job.channels and p + width <= count:
-                transpose_block(zero, source, line, here, columns * item)
+                transpose_block(source, job.positions, here, columns)
             else:
                 for q in range(min(width, count - p)):
                     for i in range(width):
                         exists = channel + part + i < job.channels
-                        value = peek(zero, source + i * line + q * item) if exists else zero
-                        poke(here + (q * columns + i) * item, value)
-    if job.roots != 0:
+                        here[q * columns + i] = source[i * job.positions + q] if exists else zero
+    if job.roots:
         for q in range(count):
-            root = splat(peek(zero, job.roots + (position + q) * item))
+            root = splat(job.roots[position + q])
             for part in range(0, columns, width):
-                here = to + (q * columns + part) * item
-                store(here, root * load(zero, here))
+                here = to + (q * columns + part)
+                store(here, root * load(here))
 
 
 @jit.kernel
 def gram_kernel(t, threads, zero, address):
     """Multiply some positions' features with themselves."""
-    word = 8
-    job = record(GRAM_JOB, address)
-    item = item_bytes(zero)
+    job = record(GramJob, zero, address)
     width = lanes(zero)
     height = rows_of_tile()
     columns = columns_of_tile(zero)
-    packed = job.scratch + t * job.scratch_bytes
-    sums = packed + job.block_bytes
+    packed = job.scratch + t * job.scratch_size
+    sums = packed + job.block_size
     for n in range(0, job.channels * job.pitch, width):
-        store(sums + n * item, splat(zero))
+        store(sums + n, splat(zero))
     units = (job.positions + width - 1) // width
     begin = units * t // threads * width
     end = min(job.positions, units * (t + 1) // threads * width)
-    panel = columns * job.depth * item
+    panel = columns * job.depth
     while begin < end:
         count = min(job.depth, end - begin)
         for channel in range(0, job.channels, columns):
@@ -107,9 +102,11 @@ def gram_kernel(t, threads, zero, address):
         for channel in range(0, job.channels, columns):
             b = packed + channel // columns * panel
             for row in range(0, min(job.channels, channel + columns), height):
+                offsets = job.offsets + row
                 strided_product(
-                    zero, min(height, job.channels - row), packed, job.offsets + row * word, columns, count, 0, 1, 0,
-                    0, 0, 0, b, columns, sums + (row * job.pitch + channel) * item, job.pitch, 0,
+                    zero, min(height, job.channels - row), packed, offsets, columns, count, 0, 1, 0,
+                    nowhere(packed), nowhere(offsets), 0,
+                    b, columns, sums + (row * job.pitch + channel), job.pitch, 0,
                 )  # fmt: skip
         begin += count
 
@@ -117,16 +114,15 @@ def gram_kernel(t, threads, zero, address):
 @jit.kernel
 def mirror_kernel(t, threads, zero, address):
     """Add up the upper triangles of all threads' sums, and mirror them."""
-    job = record(GRAM_JOB, address)
-    item = item_bytes(zero)
+    job = record(GramJob, zero, address)
     for unit in range(t, job.channels, threads):  # rows are of unequal length: dealt out one by one
         for j in range(unit, job.channels):
-            here = job.scratch + job.block_bytes + (unit * job.pitch + j) * item
+            here = job.scratch + job.block_size + (unit * job.pitch + j)
             total = zero
             for part in range(job.parts):
-                total += peek(zero, here + part * job.scratch_bytes)
-            poke(job.out + (unit * job.channels + j) * item, total)
-            poke(job.out + (j * job.channels + unit) * item, total)
+                total += here[part * job.scratch_size]
+            job.out[unit * job.channels + j] = total
+            job.out[j * job.channels + unit] = total
 
 
 def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> None:
@@ -142,19 +138,21 @@ def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> Non
         Completely written; symmetric to the last bit.
     """
     channels, positions = features.shape
-    item, line = features.itemsize, scratch.ALIGNMENT
     threads = jit.threads_for(products=channels * channels * positions)
     columns = tile_columns(features.dtype)
     panels = ceil_div(channels, columns)
     pitch = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
-    block = panels * columns * POSITIONS_BLOCK * item
-    each = ceil_div(block + channels * pitch * item, line) * line
+    block = panels * columns * POSITIONS_BLOCK
+    each = round_up((block + channels * pitch) * features.itemsize, scratch.ALIGNMENT)
     panel, column = np.divmod(np.arange(channels), columns)
     offsets = (panel * columns * POSITIONS_BLOCK + column).astype(np.intp)
     with scratch.borrow(threads * each) as memory:
         job = GramJob(
-            jit.address_of(features), channels, positions, 0 if roots is None else jit.address_of(roots),
-            jit.address_of(offsets), POSITIONS_BLOCK, memory, each, block, pitch, jit.address_of(out), threads,
+            features=jit.address_of(features), channels=channels, positions=positions,
+            roots=0 if roots is None else jit.address_of(roots),
+            offsets=jit.address_of(offsets), depth=POSITIONS_BLOCK,
+            scratch=memory, scratch_size=each // features.itemsize, block_size=block, pitch=pitch,
+            out=jit.address_of(out), parts=threads,
         )  # fmt: skip
         gram_kernel(job, features.dtype, threads)
         mirror_kernel(job, features.dtype, threads)
@@ -164,74 +162,69 @@ def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> Non
 
 
 class GramGradientJob(jit.Record):
-    """What :func:`gram_gradient_kernel` works on: addresses in bytes, everything else in elements."""
+    """What :func:`gram_gradient_kernel` works on."""
 
-    features: int
+    # (channels, positions)
+    features: Elements
     channels: int
     positions: int
-    # of positions, or 0
-    weights: int
+    # of the positions, or nowhere
+    weights: Elements
     # S, a row tile after the other, and for each term the tile's rows
-    slope: int
-    total: int
+    slope: Elements
+    # what is added to, (channels, positions)
+    total: Elements
     # panels of positions packed at a time
     panels: int
-    scratch: int
-    scratch_bytes: int
-
-
-GRAM_GRADIENT_JOB = np.dtype(GramGradientJob)
+    # of each thread, a tile and then the panels
+    scratch: Elements
+    scratch_size: int
 
 
 @jit.inline
 def _pack_positions(zero, job, position, count, to):
     """Copy `count` panels of positions: for each panel, for each channel, a tile's columns; 0 beyond the last."""
-    item = item_bytes(zero)
     width = lanes(zero)
     columns = columns_of_tile(zero)
     for channel in range(job.channels):
-        source = job.features + channel * job.positions * item
+        source = job.features + channel * job.positions
         for panel in range(count):
             for part in range(0, columns, width):
                 at = position + panel * columns + part
-                here = to + ((panel * job.channels + channel) * columns + part) * item
+                here = to + ((panel * job.channels + channel) * columns + part)
                 if at + width <= job.positions:
-                    value = load(zero, source + at * item)
-                    if job.weights != 0:
-                        value = value * load(zero, job.weights + at * item)
+                    value = load(source + at)
+                    if job.weights:
+                        value = value * load(job.weights + at)
                     store(here, value)
                 else:
                     for i in range(width):
                         value = zero
                         if at + i < job.positions:
-                            value = peek(zero, source + (at + i) * item)
-                            if job.weights != 0:
-                                value = as_type(zero, value * peek(zero, job.weights + (at + i) * item))
-                        poke(here + i * item, value)
+                            value = source[at + i]
+                            if job.weights:
+                                value = as_type(zero, value * job.weights[at + i])
+                        here[i] = value
 
 
 @jit.inline
 def _add_cut_tile(zero, job, rows, a, b, length, total, count, temporary):
     """Add a product to a tile that only has `count` columns."""
-    item = item_bytes(zero)
     columns = columns_of_tile(zero)
-    product(zero, rows, a, b, columns, length, temporary, columns, 1, 0, 0)
+    product(zero, rows, a, b, columns, length, temporary, columns, 1, nowhere(a), 0)
     for i in range(rows):
         for j in range(count):
-            here = total + (i * job.positions + j) * item
-            poke(here, peek(zero, here) + peek(zero, temporary + (i * columns + j) * item))
+            total[i * job.positions + j] += temporary[i * columns + j]
 
 
 @jit.kernel
 def gram_gradient_kernel(t, threads, zero, address):
     """Add S F at some panels of positions."""
-    job = record(GRAM_GRADIENT_JOB, address)
-    item = item_bytes(zero)
+    job = record(GramGradientJob, zero, address)
     height = rows_of_tile()
     columns = columns_of_tile(zero)
-    line = job.positions * item
-    temporary = job.scratch + t * job.scratch_bytes
-    packed = temporary + height * columns * item
+    temporary = job.scratch + t * job.scratch_size
+    packed = temporary + height * columns
     panels = (job.positions + columns - 1) // columns
     end = panels * (t + 1) // threads
     for first in range(panels * t // threads, end, job.panels):
@@ -241,16 +234,16 @@ def gram_gradient_kernel(t, threads, zero, address):
             length = min(DEPTH_BLOCK, job.channels - depth)
             for block in range(0, job.channels, ROW_BLOCK * height):
                 for panel in range(count):
-                    b = packed + (panel * job.channels + depth) * columns * item
+                    b = packed + (panel * job.channels + depth) * columns
                     position = (first + panel) * columns
                     for row in range(block, min(block + ROW_BLOCK * height, job.channels), height):
                         rows = min(height, job.channels - row)
-                        a = job.slope + (row * job.channels + depth * rows) * item
-                        total = job.total + row * line + position * item
+                        a = job.slope + (row * job.channels + depth * rows)
+                        total = job.total + row * job.positions + position
                         for i in range(rows):
-                            prefetch_to_write(total + i * line)
+                            prefetch_to_write(total + i * job.positions)
                         if position + columns <= job.positions:
-                            product(zero, rows, a, b, columns, length, total, job.positions, 0, 0, 0)
+                            product(zero, rows, a, b, columns, length, total, job.positions, 0, nowhere(a), 0)
                         else:
                             left = job.positions - position
                             _add_cut_tile(zero, job, rows, a, b, length, total, left, temporary)
@@ -271,16 +264,18 @@ def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarr
         What is added to, contiguous.
     """
     channels, positions = features.shape
-    item, line = features.itemsize, scratch.ALIGNMENT
+    item = features.itemsize
     threads = jit.threads_for(products=channels * channels * positions)
     columns = tile_columns(features.dtype)
     panels = max(1, BLOCK_BYTES // (channels * columns * item))
     packed = _row_tiles(slope)
-    each = ceil_div((tile_rows() + panels * channels) * columns * item, line) * line
+    each = round_up((tile_rows() + panels * channels) * columns * item, scratch.ALIGNMENT)
     with scratch.borrow(threads * each) as memory:
         job = GramGradientJob(
-            jit.address_of(features), channels, positions, 0 if weights is None else jit.address_of(weights),
-            jit.address_of(packed), jit.address_of(total), panels, memory, each,
+            features=jit.address_of(features), channels=channels, positions=positions,
+            weights=0 if weights is None else jit.address_of(weights),
+            slope=jit.address_of(packed), total=jit.address_of(total), panels=panels,
+            scratch=memory, scratch_size=each // item,
         )  # fmt: skip
         gram_gradient_kernel(job, features.dtype, threads)
 

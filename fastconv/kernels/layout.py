@@ -2,177 +2,191 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from fastconv import jit
+from fastconv.jit.records import Elements
 
-from .oldmem import item_bytes, load, load_between, peek, poke, record, store, transpose_block
-from .shuffles import evens, interleaved
-from .simd import lanes, splat
+from .pointers import nowhere, record
+from .shuffles import evens, interleaved, transpose_block
+from .simd import lanes, load, load_between, splat, store
 
 
-class PadJob(jit.Record):
-    """What :func:`pad_kernel` works on: planes that become larger (or cropped) ones, perhaps sorted by column.
+class PaddedPlane(jit.Record):
+    """How a plane becomes a larger (or cropped) one, perhaps sorted by column.
 
-    Row r of a copy is row ``r * row_step - top`` of the plane; it consists of `phases` parts of `phase_width` columns,
-    and column j of part f is column ``j * column_step + f - left``. What lies outside is 0.
+    Row r of the copy is row ``r * row_step - top`` of the plane. It consists of `phases` parts of `phase_width`
+    columns, and column j of part f is column ``j * column_step + f - left``. What lies outside is 0.
     """
 
-    source: int
-    planes: int
+    # of the plane
     height: int
     width: int
+    # zeros above and on the left; negative if rows or columns are left out there
     top: int
     left: int
     row_step: int
     column_step: int
-    out: int
-    out_height: int
+    # of the copy
+    copy_height: int
     phases: int
     phase_width: int
 
+    @property
+    def pitch(self) -> int:
+        """Elements from one row of the copy to the next."""
+        return self.phases * self.phase_width
 
-PAD_JOB = np.dtype(PadJob)
+    @property
+    def size(self) -> int:
+        """Elements of the copy."""
+        return self.copy_height * self.pitch
+
+
+class PadJob(jit.Record):
+    """What :func:`pad_kernel` works on: planes one after the other, and their copies likewise."""
+
+    plane: PaddedPlane
+    planes: int
+    source: Elements
+    out: Elements
 
 
 @jit.inline
-def _copy_row(zero, source, first, step, width, to, count, room):
-    """Write elements first, first + step, ... of a row (its address) of `width` elements, `count` of them.
+def _copy_row(zero, source, first, step, columns, to, count, room):
+    """Write elements first, first + step, ... of a row of `columns` elements, `count` of them.
 
     A vector may reach past the end, into what is written later, but not past the `room` elements that are left of the
     plane: the next plane may be another thread's.
     """
-    item = item_bytes(zero)
-    size = lanes(zero)
+    width = lanes(zero)
     j = 0
-    whole = min(count - 1, room - size)  # the last place where a vector may begin
+    whole = min(count - 1, room - width)  # the last place where a vector may begin
     while j <= whole and step <= 2:
         column = first + j * step
-        here = source + column * item
+        here = source + column
         if step == 1:
-            if column >= 0 and column + size <= width:
-                value = load(zero, here)
+            if column >= 0 and column + width <= columns:
+                value = load(here)
             else:
-                value = load_between(zero, here, -column, width - column)
-        elif column >= 0 and column + 2 * size <= width:
-            value = evens(load(zero, here), load(zero, here + size * item))
+                value = load_between(here, -column, columns - column)
+        elif column >= 0 and column + 2 * width <= columns:
+            value = evens(load(here), load(here + width))
         else:
-            low, high = -column, width - column
-            right = load_between(zero, here + size * item, low - size, high - size)
-            value = evens(load_between(zero, here, low, high), right)
-        store(to + j * item, value)
-        j += size
+            low, high = -column, columns - column
+            right = load_between(here + width, low - width, high - width)
+            value = evens(load_between(here, low, high), right)
+        store(to + j, value)
+        j += width
     while j < count:
         column = first + j * step
-        poke(to + j * item, peek(zero, source + column * item) if column >= 0 and column < width else zero)
+        to[j] = source[column] if column >= 0 and column < columns else zero
         j += 1
 
 
 @jit.inline
-def pad_plane(zero, job, source, to):
-    """Copy one plane, as a :class:`PadJob` (or another job with its fields) says."""
-    item = item_bytes(zero)
-    for y in range(job.out_height):
-        row = y * job.row_step - job.top
-        for phase in range(job.phases):
-            room = ((job.out_height - y) * job.phases - phase) * job.phase_width
-            if row >= 0 and row < job.height:
-                here = source + row * job.width * item
-                _copy_row(zero, here, phase - job.left, job.column_step, job.width, to, job.phase_width, room)
+def pad_plane(zero, plane, source, to):
+    """Copy one plane as a :class:`PaddedPlane` says."""
+    for y in range(plane.copy_height):
+        row = y * plane.row_step - plane.top
+        for phase in range(plane.phases):
+            room = ((plane.copy_height - y) * plane.phases - phase) * plane.phase_width
+            if row >= 0 and row < plane.height:
+                here = source + row * plane.width
+                first = phase - plane.left
+                _copy_row(zero, here, first, plane.column_step, plane.width, to, plane.phase_width, room)
             else:
-                for x in range(job.phase_width):
-                    poke(to + x * item, zero)
-            to += job.phase_width * item
+                for x in range(plane.phase_width):
+                    to[x] = zero
+            to += plane.phase_width
 
 
 @jit.kernel
 def pad_kernel(t, threads, zero, address):
     """Copy some planes."""
-    job = record(PAD_JOB, address)
-    item = item_bytes(zero)
-    size = job.out_height * job.phases * job.phase_width
-    for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        pad_plane(zero, job, job.source + plane * job.height * job.width * item, job.out + plane * size * item)
+    job = record(PadJob, zero, address)
+    size = job.plane.copy_height * job.plane.phases * job.plane.phase_width
+    for n in range(job.planes * t // threads, job.planes * (t + 1) // threads):
+        pad_plane(zero, job.plane, job.source + n * job.plane.height * job.plane.width, job.out + n * size)
+
+
+class PhasePlanes(jit.Record):
+    """The pixels of one phase of a stride: planes one after the other, or nowhere if all of them are 0."""
+
+    first: Elements
+    rows: int
+    columns: int
 
 
 class InterleaveJob(jit.Record):
     """What :func:`interleave_kernel` works on: planes put together from those of every phase of a stride.
 
-    Pixel (y, x) of a plane is pixel (y // step_y, x // step_x) of the plane of phase (y % step_y, x % step_x). Of each
-    phase `table` holds the address, or 0 where all is zero, and the rows and columns of its planes.
+    Pixel (y, x) of a plane is pixel (y // step_y, x // step_x) of the plane of phase (y % step_y, x % step_x).
     """
 
-    table: int
+    # (step_y, step_x) of them
+    phases: Annotated[int, PhasePlanes]
     planes: int
     height: int
     width: int
     step_y: int
     step_x: int
-    out: int
-
-
-INTERLEAVE_JOB = np.dtype(InterleaveJob)
-PHASE_FIELDS = 3
+    out: Elements
 
 
 @jit.inline
 def _phase_vector(zero, row, j):
-    """Load from column `j` of a phase's row (its address), or 0 if there is none."""
-    return load(zero, row + j * item_bytes(zero)) if row != 0 else splat(zero)
+    """Load from column `j` of a phase's row; 0 if there is none."""
+    return load(row + j) if row else splat(zero)
 
 
 @jit.inline
-def _phase_row(zero, entry, plane, y):
-    """Return the address of a row of a phase, or 0."""
-    word = 8
-    phase, rows, columns = peek(0, entry), peek(0, entry + word), peek(0, entry + 2 * word)
-    return phase + (plane * rows + y) * columns * item_bytes(zero) if phase != 0 else 0
+def _phase_row(phase, plane, y):
+    """Return a pointer to a row of a phase; nowhere if all is 0."""
+    return phase.first + (plane * phase.rows + y) * phase.columns if phase.first else nowhere(phase.first)
 
 
 @jit.inline
-def _interleave_rest(zero, job, entry, plane, row_number, x, to):
+def _interleave_rest(zero, job, phases, plane, row_number, x, to):
     """Write a row from column `x` on, element by element."""
-    item = item_bytes(zero)
     for phase in range(job.step_x):
-        row = _phase_row(zero, entry + phase * PHASE_FIELDS * 8, plane, row_number)
+        row = _phase_row(phases[phase], plane, row_number)
         begin = (x - phase + job.step_x - 1) // job.step_x
         for j in range(begin, (job.width - phase + job.step_x - 1) // job.step_x):
-            poke(to + (j * job.step_x + phase) * item, peek(zero, row + j * item) if row != 0 else zero)
+            to[j * job.step_x + phase] = row[j] if row else zero
 
 
 @jit.kernel
 def interleave_kernel(t, threads, zero, address):
     """Put some planes together; vectors may reach into the row below, which is written later."""
-    job = record(INTERLEAVE_JOB, address)
-    item = item_bytes(zero)
-    size = lanes(zero)
-    fields = PHASE_FIELDS * 8
+    job = record(InterleaveJob, zero, address)
+    width = lanes(zero)
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        to = job.out + plane * job.height * job.width * item
-        end = to + job.height * job.width * item
+        to = job.out + plane * job.height * job.width
+        end = to + job.height * job.width
         y, phase_y, row_number = 0, 0, 0
         while y < job.height:
-            entry = job.table + phase_y * job.step_x * fields
-            first = _phase_row(zero, entry, plane, row_number)
+            phases = job.phases + phase_y * job.step_x
+            first = _phase_row(phases[0], plane, row_number)
             x = 0
             if job.step_x == 1:
-                while x < job.width and to + (x + size) * item <= end:
-                    store(to + x * item, _phase_vector(zero, first, x))
-                    x += size
+                while x < job.width and to + (x + width) <= end:
+                    store(to + x, _phase_vector(zero, first, x))
+                    x += width
             elif job.step_x == 2:
-                second = _phase_row(zero, entry + fields, plane, row_number)
-                at = to
-                while x < job.width and at + 2 * size * item <= end:
-                    low, high = interleaved(_phase_vector(zero, first, 0), _phase_vector(zero, second, 0))
-                    store(at, low)
-                    store(at + size * item, high)
-                    first += size * item if first != 0 else 0
-                    second += size * item if second != 0 else 0
-                    at += 2 * size * item
-                    x += 2 * size
+                second = _phase_row(phases[1], plane, row_number)
+                j = 0
+                while x < job.width and to + (x + 2 * width) <= end:
+                    low, high = interleaved(_phase_vector(zero, first, j), _phase_vector(zero, second, j))
+                    store(to + x, low)
+                    store(to + (x + width), high)
+                    j += width
+                    x += 2 * width
             if x < job.width:
-                _interleave_rest(zero, job, entry, plane, row_number, x, to)
-            to += job.width * item
+                _interleave_rest(zero, job, phases, plane, row_number, x, to)
+            to += job.width
             y += 1
             phase_y += 1
             if phase_y == job.step_y:
@@ -181,52 +195,51 @@ def interleave_kernel(t, threads, zero, address):
 
 
 class TransposeJob(jit.Record):
-    """What :func:`transpose_kernel` works on: matrices cut into panels of rows, each of which is transposed."""
+    """What :func:`transpose_kernel` works on: matrices cut into panels of rows, each of which is transposed.
 
-    source: int
+    Fields named after a part say how many elements lie from one such part to the next.
+    """
+
+    source: Elements
     matrices: int
     source_matrix: int
     rows: int
     columns: int
     source_row: int
     panel_rows: int
-    out: int
+    out: Elements
     out_matrix: int
     out_panel: int
     out_row: int
+    # whether the last panel's missing rows become columns of 0
     fill: int
-
-
-TRANSPOSE_JOB = np.dtype(TransposeJob)
 
 
 @jit.kernel
 def transpose_kernel(t, threads, zero, address):
-    """Transpose panels of rows; if `fill`, the last panel's missing rows become columns of 0."""
-    job = record(TRANSPOSE_JOB, address)
-    item = item_bytes(zero)
+    """Transpose some panels of rows."""
+    job = record(TransposeJob, zero, address)
+    width = lanes(zero)
     panels = (job.rows + job.panel_rows - 1) // job.panel_rows
     for unit in range(job.matrices * panels * t // threads, job.matrices * panels * (t + 1) // threads):
         matrix = unit // panels
         panel = unit - matrix * panels
         row = panel * job.panel_rows
         rows = min(job.panel_rows, job.rows - row)
-        source = job.source + (matrix * job.source_matrix + row * job.source_row) * item
-        out = job.out + (matrix * job.out_matrix + panel * job.out_panel) * item
+        source = job.source + (matrix * job.source_matrix + row * job.source_row)
+        out = job.out + (matrix * job.out_matrix + panel * job.out_panel)
         filled = job.panel_rows if job.fill != 0 else rows
-        size = lanes(zero)
-        whole_rows, whole_columns = rows // size * size, job.columns // size * size
-        for column in range(0, whole_columns, size):
-            for i in range(0, whole_rows, size):
-                here = source + (i * job.source_row + column) * item
-                there = out + (column * job.out_row + i) * item
-                transpose_block(zero, here, job.source_row * item, there, job.out_row * item)
+        whole_rows, whole_columns = rows // width * width, job.columns // width * width
+        for column in range(0, whole_columns, width):
+            for i in range(0, whole_rows, width):
+                here = source + (i * job.source_row + column)
+                transpose_block(here, job.source_row, out + (column * job.out_row + i), job.out_row)
         for column in range(job.columns):
-            to = out + column * job.out_row * item
+            to = out + column * job.out_row
             for i in range(whole_rows if column < whole_columns else 0, rows):
-                poke(to + i * item, peek(zero, source + (i * job.source_row + column) * item))
+                to[i] = source[i * job.source_row + column]
             for i in range(rows, filled):
-                poke(to + i * item, zero)
+                to[i] = zero
 
 
 def pad(job: PadJob, dtype: np.dtype, threads: int) -> None:
@@ -240,5 +253,5 @@ def interleave(job: InterleaveJob, dtype: np.dtype, threads: int) -> None:
 
 
 def transpose(job: TransposeJob, dtype: np.dtype, threads: int) -> None:
-    """Transpose panels of rows."""
+    """Transpose panels of rows as `job` says."""
     transpose_kernel(job, dtype, threads)

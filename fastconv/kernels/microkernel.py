@@ -274,18 +274,18 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
         Gives the element type.
     rows : intp
         Rows of the tile, from 1 to :func:`tile_rows`.
-    a : intp
-        Address of A's panel, (depth, rows), contiguous.
-    b, b_pitch : intp
-        Address of B's panel, (depth, tile columns), and elements from one of its rows to the next.
+    a : pointer to elements
+        A's panel, (depth, rows), contiguous.
+    b, b_pitch : pointer to elements, intp
+        B's panel, (depth, tile columns), and elements from one of its rows to the next.
     depth : intp
         Terms of each sum, 0 or more; callers keep it to a few hundred, since one chain of additions loses accuracy.
-    c, pitch : intp
-        Address of the tile of C, and elements from one of its rows to the next.
+    c, pitch : pointer to elements, intp
+        The tile of C, and elements from one of its rows to the next.
     first : intp
         If not 0, C is set; else the product is added to it.
-    bias : intp
-        Address of `rows` numbers, one to be added to each row when `first`; or 0.
+    bias : pointer to elements
+        A number for each of the `rows`, added to it when `first`; or nowhere.
     relu : intp
         If not 0, negative results become 0 (NaN stays).
     """
@@ -294,7 +294,10 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
 
 @jit.inline
 def scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu):
-    """Multiply as :func:`product`, but with a B whose row p begins `offsets[p]` (intp) elements after address `b`."""
+    """Multiply as :func:`product`, but with a B whose row p begins ``offsets[p]`` elements after `b`.
+
+    `offsets` is a pointer to words.
+    """
     _scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu)
 
 
@@ -310,16 +313,16 @@ def strided_product(
     ----------
     zero, rows, b, b_pitch, c, pitch, first
         As in :func:`product`; the depth is ``times * count + more``.
-    a, offsets : intp
-        Address of A, and of `rows` offsets in elements (intp).
+    a, offsets : pointer to elements, pointer to words
+        A, and how many elements after it each of the `rows` begins.
     step : intp
         Elements from one element of a run to the next.
     count, jump, times : intp
         Elements in a run; elements from the start of one run to that of the next; runs.
     ahead : intp
         How many elements behind each run of the first row to fetch into the cache for a later call.
-    rest, rest_rows, more : intp
-        One more run of each row, `more` elements (or 0) that begin `rest_rows[i]` elements after `rest`.
+    rest, rest_rows, more : pointer to elements, pointer to words, intp
+        One more run of each row, `more` elements that begin `rest_rows[i]` elements after `rest`; or nowhere, and 0.
     """
     _strided_product(
         zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first

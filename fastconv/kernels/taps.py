@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import layout
+from .layout import PaddedPlane
 from .microkernel import tile_columns
 
 COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
@@ -110,8 +110,8 @@ class Grid:
     stride_x: int
 
 
-def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtype: np.dtype) -> layout.PadJob | None:
-    """Return the padded copy of its input that a product had better read, or None if it had better read the input."""
+def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtype: np.dtype) -> PaddedPlane | None:
+    """Return how each plane of the input had better be copied first, or None if it had better be read as it is."""
     height, width = x_shape[2:]
     row_min, row_max, column_min, column_max = extremes(taps)
     inside = row_min >= 0 and column_min >= 0 and row_max + grid.height <= height and column_max + grid.width <= width
@@ -120,25 +120,24 @@ def useful_copy(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid, dtyp
     return copy_of(taps, x_shape, grid) if useful else None
 
 
-def copy_of(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid) -> layout.PadJob:
-    """Return how to copy the input such that no tap leaves it and positions of a row read neighbouring elements."""
-    images, channels, height, width = x_shape
+def copy_of(taps: Taps, x_shape: tuple[int, int, int, int], grid: Grid) -> PaddedPlane:
+    """Return how to copy planes such that no tap leaves them and positions of a row read neighbouring elements."""
+    height, width = x_shape[2:]
     row_min, row_max, column_min, column_max = extremes(taps)
     row_step = grid.stride_y if row_min == row_max else 1
     phases = 1 if column_min == column_max else grid.stride_x
-    out_height = (grid.height - 1) * (grid.stride_y // row_step) + row_max - row_min + 1
+    copy_height = (grid.height - 1) * (grid.stride_y // row_step) + row_max - row_min + 1
     phase_width = grid.width + (column_max - column_min) // grid.stride_x
-    return layout.PadJob(
-        0, images * channels, height, width, -row_min, -column_min, row_step, grid.stride_x,
-        0, out_height, phases, phase_width,
+    return PaddedPlane(
+        height=height, width=width, top=-row_min, left=-column_min, row_step=row_step, column_step=grid.stride_x,
+        copy_height=copy_height, phases=phases, phase_width=phase_width,
     )  # fmt: skip
 
 
-def offsets_in_copy(taps: Taps, copy: layout.PadJob) -> np.ndarray:
+def offsets_in_copy(taps: Taps, copy: PaddedPlane) -> np.ndarray:
     """Return each tap's offset in a copy, in which a column's phase counts before its place."""
-    pitch = copy.phases * copy.phase_width
     row, column = taps.row + copy.top, taps.column + copy.left
-    offsets = taps.plane * (copy.out_height * pitch) + row * pitch
+    offsets = taps.plane * copy.size + row * copy.pitch
     return offsets + column % copy.column_step * copy.phase_width + column // copy.column_step
 
 

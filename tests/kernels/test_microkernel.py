@@ -1,0 +1,187 @@
+"""The register-tiled products against NumPy in float64, for every height of a tile."""
+
+import numpy as np
+import pytest
+
+from fastconv import jit
+from fastconv.jit.records import Elements, Words
+from fastconv.kernels.microkernel import (
+    FETCH_ABOVE,
+    columns_of_tile,
+    product,
+    rows_of_tile,
+    scattered_product,
+    strided_product,
+    tile_columns,
+    tile_rows,
+    tile_vectors,
+)
+from fastconv.kernels.pointers import record
+
+from .helpers import call, compiled
+
+UNTOUCHED = 99
+MARGIN = 3  # rows and elements around a tile
+
+
+class Job(jit.Record):
+    a: Elements
+    b: Elements
+    c: Elements
+    bias: Elements
+    offsets: Words
+    rows: int
+    depth: int
+    b_pitch: int
+    pitch: int
+    first: int
+    relu: int
+    # of strided products
+    step: int
+    count: int
+    jump: int
+    times: int
+    rest: Elements
+    rest_rows: Words
+    more: int
+
+
+@compiled
+def run_product(zero, address):
+    job = record(Job, zero, address)
+    product(zero, job.rows, job.a, job.b, job.b_pitch, job.depth, job.c, job.pitch, job.first, job.bias, job.relu)
+
+
+@compiled
+def run_scattered(zero, address):
+    job = record(Job, zero, address)
+    scattered_product(
+        zero, job.rows, job.a, job.b, job.offsets, job.depth, job.c, job.pitch, job.first, job.bias, job.relu
+    )
+
+
+@compiled
+def run_strided(zero, address):
+    job = record(Job, zero, address)
+    strided_product(
+        zero, job.rows, job.a, job.offsets, job.step, job.count, job.jump, job.times, 0,
+        job.rest, job.rest_rows, job.more, job.b, job.b_pitch, job.c, job.pitch, job.first,
+    )  # fmt: skip
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=range(1, tile_rows() + 1))
+def rows(request):
+    return request.param
+
+
+class Tile:
+    """A tile of C in a larger array, in which nothing else may change."""
+
+    def __init__(self, rows, dtype, rng):
+        columns = tile_columns(dtype)
+        self.array = np.full((rows + 2 * MARGIN, columns + 2 * MARGIN), UNTOUCHED, dtype)
+        self.tile = self.array[MARGIN : MARGIN + rows, MARGIN : MARGIN + columns]
+        self.tile[...] = rng.standard_normal(self.tile.shape)
+        self.before = self.tile.astype(float)
+
+    def run(self, function, job, **arrays):
+        job.pitch = self.array.shape[1]
+        call(function, self.array.dtype, job, c=self.tile, **arrays)
+
+    def check(self, expected):
+        error = np.linalg.norm(self.tile - expected)
+        assert error <= 8 * np.finfo(self.array.dtype).eps * np.linalg.norm(expected)
+        self.tile[...] = UNTOUCHED
+        assert np.all(self.array == UNTOUCHED)
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def finished(product, before, bias, job):
+    """Return what becomes of a tile, in float64."""
+    result = product + (bias.astype(float)[:, None] if job.first else before)
+    return np.maximum(result, 0) if job.relu else result
+
+
+def test_constants(dtype):
+    @compiled
+    def run(zero, address):
+        return rows_of_tile(), columns_of_tile(zero)
+
+    assert call(run, dtype, Job()) == (tile_rows(), tile_columns(dtype))
+    assert tile_columns(dtype) == tile_vectors() * jit.lanes(dtype)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("depth", [0, 1, 7, FETCH_ABOVE + 6])
+class TestPackedProducts:
+    """A is packed: (depth, rows)."""
+
+    def test_product(self, depth, first, relu, rows, dtype):
+        rng = np.random.default_rng(0)
+        tile = Tile(rows, dtype, rng)
+        a, bias = normal(rng, dtype, depth, rows), normal(rng, dtype, rows)
+        b = normal(rng, dtype, depth, tile_columns(dtype) + 5)
+        job = Job(rows=rows, depth=depth, b_pitch=b.shape[1], first=first, relu=relu)
+        tile.run(run_product, job, a=a, b=b, bias=bias)
+        exact = a.T.astype(float) @ b[:, : tile_columns(dtype)].astype(float)
+        tile.check(finished(exact, tile.before, bias, job))
+
+    def test_scattered_product(self, depth, first, relu, rows, dtype):
+        rng = np.random.default_rng(0)
+        tile, columns = Tile(rows, dtype, rng), tile_columns(dtype)
+        a, bias, b = normal(rng, dtype, depth, rows), normal(rng, dtype, rows), normal(rng, dtype, 500)
+        offsets = rng.integers(0, len(b) - columns, depth, dtype=np.intp)
+        job = Job(rows=rows, depth=depth, first=first, relu=relu)
+        tile.run(run_scattered, job, a=a, b=b, offsets=offsets, bias=bias)
+        rows_of_b = b[offsets[:, None] + np.arange(columns)].astype(float)
+        tile.check(finished(a.T.astype(float) @ rows_of_b, tile.before, bias, job))
+
+
+@pytest.mark.parametrize(("step", "count", "times", "more"), [(1, 6, 1, 0), (2, 5, 3, 4), (3, 1, 2, 1), (1, 0, 0, 7)])
+@pytest.mark.parametrize("first", [False, True])
+def test_strided_product(step, count, times, more, first, rows, dtype):
+    rng = np.random.default_rng(0)
+    tile = Tile(rows, dtype, rng)
+    a, rest = normal(rng, dtype, 300), normal(rng, dtype, 100)
+    offsets, rest_rows = rng.integers(0, 90, (2, rows), dtype=np.intp)
+    b = normal(rng, dtype, times * count + more, tile_columns(dtype))
+    job = Job(
+        rows=rows, b_pitch=b.shape[1], first=first,
+        step=step, count=count, jump=60, times=times, more=more,
+    )  # fmt: skip
+    tile.run(run_strided, job, a=a, b=b, offsets=offsets, rest=rest, rest_rows=rest_rows)
+    along = [60 * q + step * p for q in range(times) for p in range(count)]
+    behind = rest_rows[:, None] + step * np.arange(more)
+    read = np.concatenate([a[offsets[:, None] + np.array(along, np.intp)], rest[behind]], axis=1)
+    exact = read.astype(float) @ b.astype(float)
+    tile.check(exact if first else exact + tile.before)
+
+
+@pytest.mark.parametrize("function", [run_product, run_scattered])
+def test_no_bias(function, dtype):
+    rng = np.random.default_rng(0)
+    tile, columns = Tile(2, dtype, rng), tile_columns(dtype)
+    a, b = normal(rng, dtype, 5, 2), normal(rng, dtype, 5, columns)
+    offsets = np.arange(5, dtype=np.intp) * columns
+    tile.run(function, Job(rows=2, depth=5, b_pitch=columns, first=True), a=a, b=b, offsets=offsets)
+    tile.check(a.T.astype(float) @ b.astype(float))
+
+
+@pytest.mark.parametrize("function", [run_product, run_scattered])
+def test_nan_passes_relu(function, dtype):
+    columns = tile_columns(dtype)
+    tile = Tile(2, dtype, np.random.default_rng(0))
+    a, b, offsets = np.array([[np.nan, -1]], dtype), np.ones((1, columns), dtype), np.zeros(1, np.intp)
+    job = Job(rows=2, depth=1, b_pitch=columns, first=True, relu=True)
+    tile.run(function, job, a=a, b=b, offsets=offsets)
+    assert np.isnan(tile.tile[0]).all()
+    assert np.all(tile.tile[1] == 0)
