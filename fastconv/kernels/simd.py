@@ -30,6 +30,7 @@ from .ir import (
     vector_ir,
 )
 from .pointers import Pointer
+from .sizes import LINE
 
 
 class Vector(types.Type):
@@ -68,6 +69,16 @@ def lanes(typingctx: Any, zero: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return context.get_constant(types.intp, count)
+
+    return types.intp(zero), codegen
+
+
+@intrinsic
+def line_elements(typingctx: Any, zero: Any) -> Any:
+    """Return the elements of a cache line, a constant of the compiled code."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, LINE * 8 // zero.bitwidth)
 
     return types.intp(zero), codegen
 

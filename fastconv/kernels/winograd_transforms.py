@@ -7,141 +7,142 @@ With d the inputs that a tile sees, g the kernel and Y the tile's outputs, for o
 where the matrices come from the Toom-Cook construction (Lavin and Gray, "Fast algorithms for convolutional neural
 networks", arXiv:1509.09308): with interpolation points p, and infinity as the last, row i of G is (1, p, p^2) divided
 by the product of (p - q) over the other finite points q; row i of B^T holds the coefficients of the product of (x - q);
-column i of A^T the powers of p. F(4x4) uses 0, a, -a, b, -b with a = 2/3 and b = 3/2; F(2x2) uses 0, 1, -1.
+column i of A^T the powers of p. F(4x4) uses 0, 2/3, -2/3, 3/2, -3/2 (:data:`NEAR` and :data:`FAR`); F(2x2) uses 0, 1,
+-1.
 
-a and b keep the rounding error near that of direct convolution, five times below the usual 1 and 2, and a b = 1 makes
-the points closed under p -> 1/p. Turning a kernel by 180 degrees takes its transform at p to p^2 times the one at 1/p,
+These points keep the rounding error near that of direct convolution, five times below that of the usual 1 and 2, and
+they are closed under p -> 1/p. Turning a kernel by 180 degrees takes its transform at p to p^2 times the one at 1/p,
 so the input gradient, which is a convolution with turned kernels, uses the same transformed weights: the places are
 renumbered (:data:`TURNED`) and the factors (:data:`TURNED_FACTORS`) go into A.
 
 A vector holds the same place of neighbouring tiles of a row of tiles (inputs, outputs), or of neighbouring filters
-(kernels). The functions know a job's fields, not its type, so that jobs of several kinds can use them.
+(kernels). The functions know a job's parts, not its type, so that jobs of several kinds can use them.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastconv import jit
 
-from .flags import BLOCKED, challenge, load_codes, load_flags, store_codes, store_flags
-from .oldmem import item_bytes, load, load_between, peek, poke, prefetch_to_read, prefetch_to_write, store, store_first
+from .pointers import bytes_at, prefetch_to_read, prefetch_to_write
 from .shuffles import apart, evens, followed_by, interleaved, odds, together
-from .simd import as_type, equal, fma, lanes, not_above, rectified, splat, where
+from .simd import (
+    as_type,
+    challenge,
+    equal,
+    fma,
+    lanes,
+    line_elements,
+    load,
+    load_between,
+    load_bytes,
+    load_truths,
+    not_above,
+    rectified,
+    splat,
+    store,
+    store_bytes,
+    store_falsehoods,
+    store_first,
+    where,
+)
+from .sizes import LINE
+from .traces import BLOCKED
+from .winograd_jobs import NO_GATE, POOL_TRACE, RELU_TRACE
 
-A, B = 2 / 3, 3 / 2
+NEAR, FAR = 2 / 3, 3 / 2
+# What G divides by at the points NEAR and -NEAR, and at FAR and -FAR, inverted.
+NEAR_SCALE = 1 / (2 * NEAR * NEAR * (NEAR * NEAR - FAR * FAR))
+FAR_SCALE = 1 / (2 * FAR * FAR * (FAR * FAR - NEAR * NEAR))
 
 # Place (row or column) i of a turned kernel's transform is TURNED_FACTORS[i] times place TURNED[i] of the kernel's own.
 TURNED = {4: (5, 3, 4, 1, 2, 0), 2: (3, 1, 2, 0)}
 TURNED_FACTORS = {4: (1.0, -9 / 4, -9 / 4, -4 / 9, -4 / 9, 1.0), 2: (1.0, 1.0, 1.0, 1.0)}
 
-LINE = 64  # bytes of a cache line
 TEMPORARY_BYTES = 96 * LINE  # scratch of one thread's transforms
-NO_GATE, FLAGS, VALUES, PLACES = 0, 1, 2, 3  # what lets gradients pass; see :func:`_gated_patch`
-GROUP_FIELDS = 5  # a run of tiles: image, tile row, tile column, position in the block, length
+
+
+# --- of both sizes --------------------------------------------------------------------------------------------------
 
 
 @jit.inline
-def describe_block(zero, job, first, end, table):
-    """Write the runs of up to a vector of tiles of one row of tiles; return how many."""
-    word = 8
-    groups = 0
-    tile = first
-    while tile < end:
-        image = tile // (job.tiles_y * job.tiles_x)
-        rest = tile - image * job.tiles_y * job.tiles_x
-        y = rest // job.tiles_x
-        x = rest - y * job.tiles_x
-        length = min(job.tiles_x - x, end - tile, lanes(zero))
-        entry = table + groups * GROUP_FIELDS * word
-        poke(entry, image)
-        poke(entry + word, y)
-        poke(entry + 2 * word, x)
-        poke(entry + 3 * word, tile - first)
-        poke(entry + 4 * word, length)
-        tile += length
-        groups += 1
-    return groups
-
-
-@jit.inline
-def transform_inputs(zero, job, table, groups, pitch, begin, end, v, temporary):
+def transform_inputs(zero, job, runs, count, pitch, begin, end, v, temporary):
     """Transform the inputs of a block's tiles for channels `begin` to `end` - 1.
 
     Parameters
     ----------
     zero : float32 or float64
     job : record
-        With the fields of :class:`fastconv.kernels.winograd.WinogradJob` that concern the input.
-    table, groups : intp
-        The block's runs, from :func:`describe_block`.
+        With parts `input`, `gate`, `tiles` and `v`, see :mod:`fastconv.kernels.winograd_jobs`.
+    runs, count : pointer, intp
+        The block's, from :func:`~fastconv.kernels.winograd_jobs.describe_block`.
     pitch : intp
         Elements of V from one channel to the next.
     begin, end : intp
-    v : intp
-        Address of V: (place, channel, tile). The last vector of a row may reach into the next.
-    temporary : intp
-        Address of :data:`TEMPORARY_BYTES` bytes.
+    v : pointer
+        To V: (place, channel, tile). The last vector of a row may reach into the next.
+    temporary : pointer
+        To :data:`TEMPORARY_BYTES` bytes.
     """
-    if job.tile == 4:
-        _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary)
+    if job.tiles.size == 4:
+        _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary)
     else:
-        _inputs_2(zero, job, table, groups, pitch, begin, end, v, temporary)
+        _inputs_2(zero, job, runs, count, pitch, begin, end, v, temporary)
 
 
 @jit.inline
-def transform_outputs(zero, job, table, groups, pitch, begin, end, m, temporary):
-    """Transform a block's products M of output channels `begin` to `end` - 1 and write them; the rest as above."""
-    if job.tile == 4:
-        _outputs_4(zero, job, table, groups, pitch, begin, end, m, temporary)
+def transform_outputs(zero, job, runs, count, pitch, begin, end, m, temporary):
+    """Transform a block's products M of output channels `begin` to `end` - 1 and write them.
+
+    The parameters are as above, but `job` needs parts `output`, `tiles` and `m`.
+    """
+    if job.tiles.size == 4:
+        _outputs_4(zero, job, runs, count, pitch, begin, end, m, temporary)
     else:
-        _outputs_2(zero, job, table, groups, pitch, begin, end, m, temporary)
+        _outputs_2(zero, job, runs, count, pitch, begin, end, m, temporary)
 
 
 @jit.inline
 def transform_kernels(
-    zero, tile, source, row_stride, depth_stride, rows, depth, to, place, block, block_depth, temporary
+    zero, size, source, row_stride, term_stride, rows, depth, to, place, block, block_depth, temporary
 ):
     """Transform the 3x3 kernels of one row tile of the products.
 
     Parameters
     ----------
     zero : float32 or float64
-    tile : intp
-        4 or 2.
-    source, row_stride, depth_stride : intp
-        Address of the first kernel; elements from one row's kernels to the next's, and from one term's to the next's.
+    size : intp
+        4 or 2: outputs along a side of a tile.
+    source, row_stride, term_stride : pointer, intp, intp
+        The first kernel; elements from one row's kernels to the next's, and from one term's to the next's.
     rows, depth : intp
-        Rows of the tile, and terms of each sum.
-    to, place, block, block_depth : intp
-        Address of (block of terms, term in the block, row) for the first place; elements from one place to the next,
-        and from one block of `block_depth` terms to the next.
-    temporary : intp
-        Address of :data:`TEMPORARY_BYTES` bytes.
+        Rows of the row tile, and terms of each sum.
+    to, place, block, block_depth : pointer, intp, intp, intp
+        (block of terms, term in the block, row) of the first place; elements from one place to the next, and from one
+        block of `block_depth` terms to the next.
+    temporary : pointer
+        To :data:`TEMPORARY_BYTES` bytes.
     """
-    item = item_bytes(zero)
     width = lanes(zero)
-    pitch = 16  # at least the rows of a tile
-    vector = pitch * item
+    pitch = 16  # at least the rows of a row tile
     for first in range(0, depth, 4):
         count = min(4, depth - first)
         for term in range(count):
             for i in range(rows):
-                kernel = source + (i * row_stride + (first + term) * depth_stride) * item
+                kernel = source + (i * row_stride + (first + term) * term_stride)
                 for n in range(9):
-                    poke(temporary + ((term * 9 + n) * pitch + i) * item, peek(zero, kernel + n * item))
+                    temporary[(term * 9 + n) * pitch + i] = kernel[n]
         for term in range(first, first + count):
             number = term // block_depth
             inside = term - number * block_depth
             last = inside == block_depth - 1 or term == depth - 1
             for i in range(0, rows, width):
-                g = temporary + ((term - first) * 9 * pitch + i) * item
-                u = to + (number * block + inside * rows + i) * item
+                g = temporary + ((term - first) * 9 * pitch + i)
+                u = to + (number * block + inside * rows + i)
                 here = min(width, rows - i) if last else width
-                if tile == 4:
-                    _kernel_4(zero, g, vector, u, place * item, here)
+                if size == 4:
+                    _kernel_4(zero, g, pitch, u, place, here)
                 else:
-                    _kernel_2(zero, g, vector, u, place * item, here)
+                    _kernel_2(zero, g, pitch, u, place, here)
 
 
 # --- F(4x4, 3x3) ----------------------------------------------------------------------------------------------------
@@ -150,58 +151,57 @@ def transform_kernels(
 @jit.inline
 def _input_row_4(zero, d0, d1, d2, d3, d4, d5):
     """Return B^T d."""
-    aa, bb = splat(as_type(zero, -A * A)), splat(as_type(zero, -B * B))
-    both = splat(as_type(zero, -(A * A + B * B)))
-    a, b = splat(as_type(zero, A)), splat(as_type(zero, B))
-    minus_a, minus_b = splat(as_type(zero, -A)), splat(as_type(zero, -B))
-    even_a, odd_a = fma(bb, d2, d4), fma(bb, d1, d3)
-    even_b, odd_b = fma(aa, d2, d4), fma(aa, d1, d3)
+    minus_near2, minus_far2 = splat(as_type(zero, -NEAR * NEAR)), splat(as_type(zero, -FAR * FAR))
+    minus_both = splat(as_type(zero, -(NEAR * NEAR + FAR * FAR)))
+    near, far = splat(as_type(zero, NEAR)), splat(as_type(zero, FAR))
+    minus_near, minus_far = splat(as_type(zero, -NEAR)), splat(as_type(zero, -FAR))
+    even_near, odd_near = fma(minus_far2, d2, d4), fma(minus_far2, d1, d3)
+    even_far, odd_far = fma(minus_near2, d2, d4), fma(minus_near2, d1, d3)
     return (
-        fma(both, d2, d0 + d4),
-        fma(a, odd_a, even_a),
-        fma(minus_a, odd_a, even_a),
-        fma(b, odd_b, even_b),
-        fma(minus_b, odd_b, even_b),
-        fma(both, d3, d1 + d5),
+        fma(minus_both, d2, d0 + d4),
+        fma(near, odd_near, even_near),
+        fma(minus_near, odd_near, even_near),
+        fma(far, odd_far, even_far),
+        fma(minus_far, odd_far, even_far),
+        fma(minus_both, d3, d1 + d5),
     )
 
 
 @jit.inline
 def _output_row_4(zero, factors, m0, m1, m2, m3, m4, m5):
-    """Return A^T m, with the factors of the places in `factors`: 1, p, p^2, p^3 times those of a, then of b."""
-    item = item_bytes(zero)
-    sum_a, difference_a = m1 + m2, m1 - m2
-    sum_b, difference_b = m3 + m4, m3 - m4
-    a0, a1 = splat(peek(zero, factors)), splat(peek(zero, factors + item))
-    a2, a3 = splat(peek(zero, factors + 2 * item)), splat(peek(zero, factors + 3 * item))
-    b0, b1 = splat(peek(zero, factors + 4 * item)), splat(peek(zero, factors + 5 * item))
-    b2, b3 = splat(peek(zero, factors + 6 * item)), splat(peek(zero, factors + 7 * item))
+    """Return A^T m, with `factors` as in :class:`~fastconv.kernels.winograd_jobs.Output`."""
+    sum_near, difference_near = m1 + m2, m1 - m2
+    sum_far, difference_far = m3 + m4, m3 - m4
+    near0, near1 = splat(factors[0]), splat(factors[1])
+    near2, near3 = splat(factors[2]), splat(factors[3])
+    far0, far1 = splat(factors[4]), splat(factors[5])
+    far2, far3 = splat(factors[6]), splat(factors[7])
     return (
-        fma(b0, sum_b, fma(a0, sum_a, m0)),
-        fma(b1, difference_b, a1 * difference_a),
-        fma(b2, sum_b, a2 * sum_a),
-        fma(b3, difference_b, fma(a3, difference_a, m5)),
+        fma(far0, sum_far, fma(near0, sum_near, m0)),
+        fma(far1, difference_far, near1 * difference_near),
+        fma(far2, sum_far, near2 * sum_near),
+        fma(far3, difference_far, fma(near3, difference_near, m5)),
     )
 
 
 @jit.inline
 def _kernel_row_4(zero, g0, g1, g2):
     """Return G g."""
-    na, nb = 1 / (2 * A * A * (A * A - B * B)), 1 / (2 * B * B * (B * B - A * A))
-    even_a = fma(splat(as_type(zero, na * A * A)), g2, splat(as_type(zero, na)) * g0)
-    even_b = fma(splat(as_type(zero, nb * B * B)), g2, splat(as_type(zero, nb)) * g0)
-    odd_a, odd_b = splat(as_type(zero, na * A)) * g1, splat(as_type(zero, nb * B)) * g1
-    return g0, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, g2
+    even_near = fma(splat(as_type(zero, NEAR_SCALE * NEAR * NEAR)), g2, splat(as_type(zero, NEAR_SCALE)) * g0)
+    even_far = fma(splat(as_type(zero, FAR_SCALE * FAR * FAR)), g2, splat(as_type(zero, FAR_SCALE)) * g0)
+    odd_near = splat(as_type(zero, NEAR_SCALE * NEAR)) * g1
+    odd_far = splat(as_type(zero, FAR_SCALE * FAR)) * g1
+    return g0, even_near + odd_near, even_near - odd_near, even_far + odd_far, even_far - odd_far, g2
 
 
 @jit.inline
-def _kernel_4(zero, g, vector, u, place, count):
-    """Transform a vector of kernels, whose nine numbers are `vector` bytes apart; store `count` lanes of each place."""
-    a0, a1, a2, a3, a4, a5 = _kernel_row_4(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
-    g += vector
-    b0, b1, b2, b3, b4, b5 = _kernel_row_4(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
-    g += vector
-    c0, c1, c2, c3, c4, c5 = _kernel_row_4(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
+def _kernel_4(zero, g, pitch, u, place, count):
+    """Transform a vector of kernels, of which each number is `pitch` elements on; store `count` lanes of each place."""
+    a0, a1, a2, a3, a4, a5 = _kernel_row_4(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
+    g += pitch
+    b0, b1, b2, b3, b4, b5 = _kernel_row_4(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
+    g += pitch
+    c0, c1, c2, c3, c4, c5 = _kernel_row_4(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
     _store_kernel_row_4(zero, a0, b0, c0, u, place, count)
     _store_kernel_row_4(zero, a1, b1, c1, u + 6 * place, place, count)
     _store_kernel_row_4(zero, a2, b2, c2, u + 12 * place, place, count)
@@ -230,24 +230,68 @@ def _store_kernel_row_4(zero, g0, g1, g2, u, place, count):
 
 
 @jit.inline
-def _row_address(job, corner, row, shift, zeros):
-    """Return the address of a patch's row, or of zeros if it lies outside the picture."""
-    return corner + shift if row >= 0 and row < job.height else zeros
+def _row_of_patch(job, corner, row, shift, zeros):
+    """Return where a patch's row begins, or zeros if it lies outside the picture."""
+    return corner + shift if row >= 0 and row < job.input.height else zeros
 
 
 @jit.inline
-def _load_row(zero, address, low, high):
+def _load_row(zero, row, low, high):
     """Load a vector of a row, of which lanes `low` to `high` - 1 lie in the picture; the others are 0."""
     inside = low <= 0 and high >= lanes(zero)
-    return load(zero, address) if inside else load_between(zero, address, low, high)
+    return load(row) if inside else load_between(row, low, high)
+
+
+@jit.unfold
+def _unpooled_row(zero, job, here, column, lower, to):
+    """Write six vectors of one of the two rows that a row of a pooling's gradients belongs to.
+
+    The first gradient lies `here` elements from the input's first, in column `column`; `lower` is 1 for the lower of
+    the two rows, else 0.
+    """
+    width = lanes(zero)
+    none = splat(zero)
+    left, right = splat(as_type(zero, 2 * lower)), splat(as_type(zero, 2 * lower + 1))  # places of a window
+    for n in range(3):
+        low = -column - n * width
+        value = _load_row(zero, job.input.first + (here + n * width), low, job.input.width + low)
+        place = load_bytes(zero, job.gate.trace + (here + n * width))
+        low_half, high_half = interleaved(
+            where(equal(place, left), value, none), where(equal(place, right), value, none)
+        )
+        store(to + 2 * n * width, low_half)
+        store(to + (2 * n + 1) * width, high_half)
+        prefetch_to_read(job.input.first + (here + n * width + job.input.plane))
+    prefetch_to_read(job.gate.trace + (here + job.input.plane))
+
+
+@jit.unfold
+def _rectified_row(zero, job, here, column, to):
+    """Write five vectors of a row of gradients as a ReLU hands them on; the parameters as above."""
+    width = lanes(zero)
+    none = splat(zero)
+    for n in range(5):
+        low = -column - n * width
+        at = here + n * width
+        value = _load_row(zero, job.input.first + at, low, job.input.width + low)
+        prefetch_to_read(job.input.first + at + job.input.plane)
+        if job.gate.kind == RELU_TRACE:
+            value = where(load_truths(zero, job.gate.trace + at), value, none)
+        else:
+            output = _load_row(zero, job.gate.relu_output + at, low, job.input.width + low)
+            prefetch_to_read(job.gate.relu_output + at + job.input.plane)
+            value = where(not_above(output, none), none, value)
+        store(to + n * width, value)
+    if job.gate.kind == RELU_TRACE:
+        prefetch_to_read(job.gate.trace + (here + job.input.plane))
 
 
 @jit.inline
 def _gated_patch(zero, job, plane, top, left, patch):
     """Write six rows of gradients as a ReLU, or a pooling and the ReLU before it, hands them on.
 
-    What lets gradients pass is FLAGS, a byte each, or VALUES, the outputs of the ReLU, both of the gradients' shape; or
-    PLACES, the codes of a 2x2 pooling whose output has the gradients' shape: then the rows are those of its input.
+    What lets gradients pass has their shape: the trace of a ReLU (RELU_TRACE), its outputs (RELU_OUTPUT), or the trace
+    of a 2x2 pooling (POOL_TRACE); with the last the rows are those of the pooling's input.
 
     Parameters
     ----------
@@ -257,97 +301,66 @@ def _gated_patch(zero, job, plane, top, left, patch):
         Elements to the channel's plane.
     top, left : intp
         Row and column where the patch begins.
-    patch : intp
-        Address of six rows of six vectors.
+    patch : pointer
+        To six rows of six vectors.
 
     Returns
     -------
-    intp
-        Where column `left` of the first row lies.
+    pointer
+        To column `left` of the first row.
     """
-    item = item_bytes(zero)
     width = lanes(zero)
-    vector = width * item
-    none = splat(zero)
-    column = left // 2 if job.gate_kind == PLACES else left
+    pooled = job.gate.kind == POOL_TRACE
+    column = left // 2 if pooled else left
     for i in range(6):
-        to = patch + i * 6 * vector
-        row = (top + i) // 2 if job.gate_kind == PLACES else top + i
-        if row < 0 or row >= job.height:
+        to = patch + i * 6 * width
+        row = (top + i) // 2 if pooled else top + i
+        here = plane + row * job.input.width + column
+        if row < 0 or row >= job.input.height:
             for n in range(6):
-                store(to + n * vector, none)
-        elif job.gate_kind == PLACES:
-            here = plane + row * job.width + column
-            first = (top + i) % 2 * 2  # code of the place to the left
-            at_left, at_right = splat(as_type(zero, first)), splat(as_type(zero, first + 1))
-            for n in range(3):
-                low = -column - n * width
-                value = _load_row(zero, job.x + (here + n * width) * item, low, job.width + low)
-                code = load_codes(zero, job.gate + here + n * width)
-                low_half, high_half = interleaved(
-                    where(equal(code, at_left), value, none), where(equal(code, at_right), value, none)
-                )
-                store(to + 2 * n * vector, low_half)
-                store(to + (2 * n + 1) * vector, high_half)
-                prefetch_to_read(job.x + (here + n * width + job.x_plane) * item)
-            prefetch_to_read(job.gate + here + job.x_plane)
+                store(to + n * width, splat(zero))
+        elif pooled:
+            _unpooled_row(zero, job, here, column, (top + i) % 2, to)
         else:
-            here = plane + row * job.width + column
-            for n in range(5):
-                low = -column - n * width
-                at = (here + n * width) * item
-                value = _load_row(zero, job.x + at, low, job.width + low)
-                prefetch_to_read(job.x + at + job.x_plane * item)
-                if job.gate_kind == FLAGS:
-                    value = where(load_flags(zero, job.gate + here + n * width), value, none)
-                else:
-                    output = _load_row(zero, job.gate + at, low, job.width + low)
-                    prefetch_to_read(job.gate + at + job.x_plane * item)
-                    value = where(not_above(output, none), none, value)
-                store(to + n * vector, value)
-            if job.gate_kind == FLAGS:
-                prefetch_to_read(job.gate + here + job.x_plane)
+            _rectified_row(zero, job, here, column, to)
     # The first window of a pooling may begin a column to the left.
-    return patch + (left - column * 2) * item if job.gate_kind == PLACES else patch
+    return patch + (left - column * 2) if pooled else patch
 
 
 @jit.inline
-def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
+def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
     """Transform the 6x6 patches of 4x4 tiles."""
-    word = 8
-    item = item_bytes(zero)
     width = lanes(zero)
-    vector = width * item
-    line = job.width * item
-    zeros = temporary + 6 * 5 * vector
+    zeros = temporary + 6 * 5 * width
     for n in range(5):
-        store(zeros + n * vector, splat(zero))
-    patch = zeros + 5 * vector
+        store(zeros + n * width, splat(zero))
+    patch = zeros + 5 * width
     for channel in range(begin, end):
-        plane = job.x + channel * job.x_plane * item
-        row_v = v + channel * pitch * item
-        for group in range(groups):
-            entry = table + group * GROUP_FIELDS * word
-            top = peek(0, entry + word) * 4 - job.top
-            left = peek(0, entry + 2 * word) * 4 - job.left
-            right = job.width
-            if job.gate_kind == NO_GATE:
-                corner = plane + (peek(0, entry) * job.x_image + top * job.width + left) * item
-                row0 = _row_address(job, corner, top, 0, zeros)
-                row1 = _row_address(job, corner, top + 1, line, zeros)
-                row2 = _row_address(job, corner, top + 2, 2 * line, zeros)
-                row3 = _row_address(job, corner, top + 3, 3 * line, zeros)
-                row4 = _row_address(job, corner, top + 4, 4 * line, zeros)
-                row5 = _row_address(job, corner, top + 5, 5 * line, zeros)
+        plane = job.input.first + channel * job.input.plane
+        row_v = v + channel * pitch
+        for number in range(count):
+            run = runs[number]
+            top = run.y * 4 - job.input.top
+            left = run.x * 4 - job.input.left
+            right = job.input.width
+            if job.gate.kind == NO_GATE:
+                corner = plane + (run.image * job.input.image + top * job.input.width + left)
+                row0 = _row_of_patch(job, corner, top, 0, zeros)
+                row1 = _row_of_patch(job, corner, top + 1, job.input.width, zeros)
+                row2 = _row_of_patch(job, corner, top + 2, 2 * job.input.width, zeros)
+                row3 = _row_of_patch(job, corner, top + 3, 3 * job.input.width, zeros)
+                row4 = _row_of_patch(job, corner, top + 4, 4 * job.input.width, zeros)
+                row5 = _row_of_patch(job, corner, top + 5, 5 * job.input.width, zeros)
             else:
-                row0 = _gated_patch(zero, job, peek(0, entry) * job.x_image + channel * job.x_plane, top, left, patch)
-                row1, row2, row3 = row0 + 6 * vector, row0 + 12 * vector, row0 + 18 * vector
-                row4, row5 = row0 + 24 * vector, row0 + 30 * vector
+                plane_at = run.image * job.input.image + channel * job.input.plane
+                row0 = _gated_patch(zero, job, plane_at, top, left, patch)
+                row1, row2, row3 = row0 + 6 * width, row0 + 12 * width, row0 + 18 * width
+                row4, row5 = row0 + 24 * width, row0 + 30 * width
                 left, right = 0, 6 * width
             for n in range(5):
-                at = n * vector
-                if at % LINE == 0 and job.gate_kind == NO_GATE:
-                    following = at + job.x_plane * item
+                at = n * width
+                if at % line_elements(zero) == 0 and job.gate.kind == NO_GATE:
+                    following = at + job.input.plane
                     prefetch_to_read(row0 + following)
                     prefetch_to_read(row1 + following)
                     prefetch_to_read(row2 + following)
@@ -358,59 +371,56 @@ def _inputs_4(zero, job, table, groups, pitch, begin, end, v, temporary):
                 high = right + low
                 if low <= 0 and high >= width:
                     t0, t1, t2, t3, t4, t5 = _input_row_4(
-                        zero, load(zero, row0 + at), load(zero, row1 + at), load(zero, row2 + at),
-                        load(zero, row3 + at), load(zero, row4 + at), load(zero, row5 + at),
+                        zero, load(row0 + at), load(row1 + at), load(row2 + at),
+                        load(row3 + at), load(row4 + at), load(row5 + at),
                     )  # fmt: skip
                 else:
                     t0, t1, t2, t3, t4, t5 = _input_row_4(
-                        zero, load_between(zero, row0 + at, low, high), load_between(zero, row1 + at, low, high),
-                        load_between(zero, row2 + at, low, high), load_between(zero, row3 + at, low, high),
-                        load_between(zero, row4 + at, low, high), load_between(zero, row5 + at, low, high),
+                        zero, load_between(row0 + at, low, high), load_between(row1 + at, low, high),
+                        load_between(row2 + at, low, high), load_between(row3 + at, low, high),
+                        load_between(row4 + at, low, high), load_between(row5 + at, low, high),
                     )  # fmt: skip
                 store(temporary + at, t0)
-                store(temporary + 5 * vector + at, t1)
-                store(temporary + 2 * 5 * vector + at, t2)
-                store(temporary + 3 * 5 * vector + at, t3)
-                store(temporary + 4 * 5 * vector + at, t4)
-                store(temporary + 5 * 5 * vector + at, t5)
-            to = row_v + peek(0, entry + 3 * word) * item
+                store(temporary + 5 * width + at, t1)
+                store(temporary + 2 * 5 * width + at, t2)
+                store(temporary + 3 * 5 * width + at, t3)
+                store(temporary + 4 * 5 * width + at, t4)
+                store(temporary + 5 * 5 * width + at, t5)
+            to = row_v + run.number
             for i in range(6):
-                row = temporary + i * 5 * vector
+                row = temporary + i * 5 * width
                 d0, d1, d2, d3 = apart(
-                    load(zero, row),
-                    load(zero, row + vector),
-                    load(zero, row + 2 * vector),
-                    load(zero, row + 3 * vector),
-                )
-                d4 = followed_by(d0, peek(zero, row + 4 * vector))
-                d5 = followed_by(d1, peek(zero, row + 4 * vector + item))
+                    load(row), load(row + width), load(row + 2 * width), load(row + 3 * width)
+                )  # fmt: skip
+                d4 = followed_by(d0, row[4 * width])
+                d5 = followed_by(d1, row[4 * width + 1])
                 t0, t1, t2, t3, t4, t5 = _input_row_4(zero, d0, d1, d2, d3, d4, d5)
-                places = job.v_places + i * 6 * word
-                store(to + peek(0, places), t0)
-                store(to + peek(0, places + word), t1)
-                store(to + peek(0, places + 2 * word), t2)
-                store(to + peek(0, places + 3 * word), t3)
-                store(to + peek(0, places + 4 * word), t4)
-                store(to + peek(0, places + 5 * word), t5)
+                starts = job.v.starts + i * 6
+                store(to + starts[0], t0)
+                store(to + starts[1], t1)
+                store(to + starts[2], t2)
+                store(to + starts[3], t3)
+                store(to + starts[4], t4)
+                store(to + starts[5], t5)
 
 
 @jit.inline
 def _output_rows_4(zero, job, bias, row):
     """Return the columns of a row of outputs: 0, 4, ..., then 1, 5, ... and so on."""
-    vector = lanes(zero) * item_bytes(zero)
+    width = lanes(zero)
     y0, y1, y2, y3 = _output_row_4(
-        zero, job.factors, load(zero, row), load(zero, row + vector), load(zero, row + 2 * vector),
-        load(zero, row + 3 * vector), load(zero, row + 4 * vector), load(zero, row + 5 * vector),
+        zero, job.output.factors, load(row), load(row + width), load(row + 2 * width),
+        load(row + 3 * width), load(row + 4 * width), load(row + 5 * width),
     )  # fmt: skip
     y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
-    if job.relu != 0:
+    if job.output.relu:
         y0, y1, y2, y3 = rectified(y0), rectified(y1), rectified(y2), rectified(y3)
     return y0, y1, y2, y3
 
 
 @jit.inline
 def _pooled(zero, y0, y1, y2, y3):
-    """Return the maxima of four places, and the code of where they are."""
+    """Return the maxima of four places, and where they are as a trace tells it."""
     none = splat(zero)
     best, place = challenge(y1, splat(as_type(zero, 1)), y0, none)
     best, place = challenge(y2, splat(as_type(zero, 2)), best, place)
@@ -420,112 +430,109 @@ def _pooled(zero, y0, y1, y2, y3):
 
 @jit.inline
 def _write_pooled_4(zero, job, bias, element, y, count, temporary):
-    """Pool a run's outputs by 2x2 as they are made; write `count` maxima and codes of each row."""
-    item = item_bytes(zero)
+    """Pool a run's outputs by 2x2 as they are made; write `count` maxima of each row and, if wanted, their trace."""
     width = lanes(zero)
-    vector = width * item
-    codes = temporary + 4 * 6 * vector
-    for i in range(min(2, job.out_height - y)):
-        row = temporary + 2 * i * 6 * vector
+    spare = bytes_at(temporary + 4 * 6 * width)
+    for i in range(min(2, job.output.height - y)):
+        row = temporary + 2 * i * 6 * width
         a0, a1, a2, a3 = _output_rows_4(zero, job, bias, row)
-        b0, b1, b2, b3 = _output_rows_4(zero, job, bias, row + 6 * vector)
-        left, left_code = _pooled(zero, a0, a1, b0, b1)
-        right, right_code = _pooled(zero, a2, a3, b2, b3)
+        b0, b1, b2, b3 = _output_rows_4(zero, job, bias, row + 6 * width)
+        left, left_place = _pooled(zero, a0, a1, b0, b1)
+        right, right_place = _pooled(zero, a2, a3, b2, b3)
         low, high = interleaved(left, right)
-        low_code, high_code = interleaved(left_code, right_code)
-        to = job.out + element * item
-        prefetch_to_write(to + job.out_plane * item)
+        low_place, high_place = interleaved(left_place, right_place)
+        to = job.output.first + element
+        trace = job.output.trace + element
+        prefetch_to_write(to + job.output.plane)
         if count == 2 * width:
             store(to, low)
-            store(to + vector, high)
-            if job.codes != 0:
-                store_codes(job.codes + element, low_code)
-                store_codes(job.codes + element + width, high_code)
+            store(to + width, high)
+            if job.output.trace:
+                store_bytes(trace, low_place)
+                store_bytes(trace + width, high_place)
         else:
             store_first(to, low, count)
-            store_first(to + vector, high, count - width)
-            if job.codes != 0:
-                store_codes(codes, low_code)
-                store_codes(codes + width, high_code)
+            store_first(to + width, high, count - width)
+            if job.output.trace:
+                store_bytes(spare, low_place)
+                store_bytes(spare + width, high_place)
                 for n in range(count):
-                    poke(job.codes + element + n, peek(np.uint8(0), codes + n))
-        element += job.out_width
+                    trace[n] = spare[n]
+        element += job.output.width
 
 
 @jit.inline
-def _write_flags(zero, to, y0, y1, y2, y3, count, temporary):
-    """Write, a byte each, whether `count` outputs let gradients pass."""
+def _write_relu_trace(zero, trace, y0, y1, y2, y3, count, spare):
+    """Write, a byte each, whether `count` outputs let gradients pass; `spare` has room for four vectors of bytes."""
     width = lanes(zero)
     none = splat(zero)
-    here = to if count == 4 * width else temporary
-    store_flags(here, not_above(y0, none))
-    store_flags(here + width, not_above(y1, none))
-    store_flags(here + 2 * width, not_above(y2, none))
-    store_flags(here + 3 * width, not_above(y3, none))
+    to = trace if count == 4 * width else spare
+    store_falsehoods(to, not_above(y0, none))
+    store_falsehoods(to + width, not_above(y1, none))
+    store_falsehoods(to + 2 * width, not_above(y2, none))
+    store_falsehoods(to + 3 * width, not_above(y3, none))
     if count != 4 * width:
         for n in range(count):
-            poke(to + n, peek(np.uint8(0), temporary + n))
+            trace[n] = spare[n]
 
 
 @jit.inline
-def _outputs_4(zero, job, table, groups, pitch, begin, end, m, temporary):
+def _outputs_4(zero, job, runs, count, pitch, begin, end, m, temporary):
     """Transform 6x6 products to 4x4 outputs, or to 2x2 maxima of them."""
-    word = 8
-    item = item_bytes(zero)
     width = lanes(zero)
-    vector = width * item
+    spare = bytes_at(temporary + 4 * 6 * width)
     for channel in range(begin, end):
-        row_m = m + channel * pitch * item
+        row_m = m + channel * pitch
         bias = splat(zero)
-        if job.bias != 0:
-            bias = splat(peek(zero, job.bias + channel * item))
-        for group in range(groups):
-            entry = table + group * GROUP_FIELDS * word
-            y = peek(0, entry + word) * 4
-            x = peek(0, entry + 2 * word) * 4
-            source = row_m + peek(0, entry + 3 * word) * item
+        if job.output.bias:
+            bias = splat(job.output.bias[channel])
+        for number in range(count):
+            run = runs[number]
+            y = run.y * 4
+            x = run.x * 4
+            source = row_m + run.number
             for j in range(6):
-                places = job.m_places + j * word
-                m0 = load(zero, source + peek(0, places))
-                m1 = load(zero, source + peek(0, places + 6 * word))
-                m2 = load(zero, source + peek(0, places + 2 * 6 * word))
-                m3 = load(zero, source + peek(0, places + 3 * 6 * word))
-                m4 = load(zero, source + peek(0, places + 4 * 6 * word))
-                m5 = load(zero, source + peek(0, places + 5 * 6 * word))
-                y0, y1, y2, y3 = _output_row_4(zero, job.factors, m0, m1, m2, m3, m4, m5)
-                store(temporary + j * vector, y0)
-                store(temporary + (6 + j) * vector, y1)
-                store(temporary + (2 * 6 + j) * vector, y2)
-                store(temporary + (3 * 6 + j) * vector, y3)
-            element = channel * job.out_plane + peek(0, entry) * job.out_image
-            if job.pooled != 0:
+                starts = job.m.starts + j
+                m0 = load(source + starts[0])
+                m1 = load(source + starts[6])
+                m2 = load(source + starts[2 * 6])
+                m3 = load(source + starts[3 * 6])
+                m4 = load(source + starts[4 * 6])
+                m5 = load(source + starts[5 * 6])
+                y0, y1, y2, y3 = _output_row_4(zero, job.output.factors, m0, m1, m2, m3, m4, m5)
+                store(temporary + j * width, y0)
+                store(temporary + (6 + j) * width, y1)
+                store(temporary + (2 * 6 + j) * width, y2)
+                store(temporary + (3 * 6 + j) * width, y3)
+            element = channel * job.output.plane + run.image * job.output.image
+            if job.output.pooled:
                 y, x = y // 2, x // 2
-                element += y * job.out_width + x
-                columns = min(peek(0, entry + 4 * word) * 2, job.out_width - x)
+                element += y * job.output.width + x
+                columns = min(run.length * 2, job.output.width - x)
                 _write_pooled_4(zero, job, bias, element, y, columns, temporary)
                 continue
-            element += y * job.out_width + x
-            columns = min(peek(0, entry + 4 * word) * 4, job.out_width - x)
-            for i in range(min(4, job.out_height - y)):
-                to = job.out + element * item
-                y0, y1, y2, y3 = _output_rows_4(zero, job, bias, temporary + i * 6 * vector)
+            element += y * job.output.width + x
+            columns = min(run.length * 4, job.output.width - x)
+            for i in range(min(4, job.output.height - y)):
+                to = job.output.first + element
+                y0, y1, y2, y3 = _output_rows_4(zero, job, bias, temporary + i * 6 * width)
                 w0, w1, w2, w3 = together(y0, y1, y2, y3)
-                following = to + job.out_plane * item
-                for n in range(0, 4 * vector, LINE):
+                following = to + job.output.plane
+                for n in range(0, 4 * width, line_elements(zero)):
                     prefetch_to_write(following + n)
                 if columns == 4 * width:
                     store(to, w0)
-                    store(to + vector, w1)
-                    store(to + 2 * vector, w2)
-                    store(to + 3 * vector, w3)
+                    store(to + width, w1)
+                    store(to + 2 * width, w2)
+                    store(to + 3 * width, w3)
                 else:
                     store_first(to, w0, columns)
-                    store_first(to + vector, w1, columns - width)
-                    store_first(to + 2 * vector, w2, columns - 2 * width)
-                    store_first(to + 3 * vector, w3, columns - 3 * width)
-                if job.codes != 0:
-                    _write_flags(zero, job.codes + element, w0, w1, w2, w3, columns, temporary + 4 * 6 * vector)
-                element += job.out_width
+                    store_first(to + width, w1, columns - width)
+                    store_first(to + 2 * width, w2, columns - 2 * width)
+                    store_first(to + 3 * width, w3, columns - 3 * width)
+                if job.output.trace:
+                    _write_relu_trace(zero, job.output.trace + element, w0, w1, w2, w3, columns, spare)
+                element += job.output.width
 
 
 # --- F(2x2, 3x3) ----------------------------------------------------------------------------------------------------
@@ -540,13 +547,13 @@ def _kernel_row_2(zero, g0, g1, g2):
 
 
 @jit.inline
-def _kernel_2(zero, g, vector, u, place, count):
-    """Transform a vector of kernels, whose nine numbers are `vector` bytes apart; store `count` lanes of each place."""
-    a0, a1, a2, a3 = _kernel_row_2(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
-    g += vector
-    b0, b1, b2, b3 = _kernel_row_2(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
-    g += vector
-    c0, c1, c2, c3 = _kernel_row_2(zero, load(zero, g), load(zero, g + 3 * vector), load(zero, g + 6 * vector))
+def _kernel_2(zero, g, pitch, u, place, count):
+    """Transform a vector of kernels, of which each number is `pitch` elements on; store `count` lanes of each place."""
+    a0, a1, a2, a3 = _kernel_row_2(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
+    g += pitch
+    b0, b1, b2, b3 = _kernel_row_2(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
+    g += pitch
+    c0, c1, c2, c3 = _kernel_row_2(zero, load(g), load(g + 3 * pitch), load(g + 6 * pitch))
     _store_kernel_row_2(zero, a0, b0, c0, u, place, count)
     _store_kernel_row_2(zero, a1, b1, c1, u + 4 * place, place, count)
     _store_kernel_row_2(zero, a2, b2, c2, u + 8 * place, place, count)
@@ -563,89 +570,79 @@ def _store_kernel_row_2(zero, g0, g1, g2, u, place, count):
 
 
 @jit.inline
-def _inputs_2(zero, job, table, groups, pitch, begin, end, v, temporary):
+def _inputs_2(zero, job, runs, count, pitch, begin, end, v, temporary):
     """Transform the 4x4 patches of 2x2 tiles."""
-    word = 8
-    item = item_bytes(zero)
     width = lanes(zero)
-    vector = width * item
-    line = job.width * item
-    zeros = temporary + 4 * 3 * vector
+    zeros = temporary + 4 * 3 * width
     for n in range(3):
-        store(zeros + n * vector, splat(zero))
+        store(zeros + n * width, splat(zero))
     for channel in range(begin, end):
-        plane = job.x + channel * job.x_plane * item
-        row_v = v + channel * pitch * item
-        for group in range(groups):
-            entry = table + group * GROUP_FIELDS * word
-            top = peek(0, entry + word) * 2 - job.top
-            left = peek(0, entry + 2 * word) * 2 - job.left
-            corner = plane + (peek(0, entry) * job.x_image + top * job.width + left) * item
-            row0 = _row_address(job, corner, top, 0, zeros)
-            row1 = _row_address(job, corner, top + 1, line, zeros)
-            row2 = _row_address(job, corner, top + 2, 2 * line, zeros)
-            row3 = _row_address(job, corner, top + 3, 3 * line, zeros)
+        plane = job.input.first + channel * job.input.plane
+        row_v = v + channel * pitch
+        for number in range(count):
+            run = runs[number]
+            top = run.y * 2 - job.input.top
+            left = run.x * 2 - job.input.left
+            corner = plane + (run.image * job.input.image + top * job.input.width + left)
+            row0 = _row_of_patch(job, corner, top, 0, zeros)
+            row1 = _row_of_patch(job, corner, top + 1, job.input.width, zeros)
+            row2 = _row_of_patch(job, corner, top + 2, 2 * job.input.width, zeros)
+            row3 = _row_of_patch(job, corner, top + 3, 3 * job.input.width, zeros)
             for n in range(3):
-                at = n * vector
+                at = n * width
                 low = -left - n * width
-                high = job.width + low
-                d0, d1 = load_between(zero, row0 + at, low, high), load_between(zero, row1 + at, low, high)
-                d2, d3 = load_between(zero, row2 + at, low, high), load_between(zero, row3 + at, low, high)
+                high = job.input.width + low
+                d0, d1 = load_between(row0 + at, low, high), load_between(row1 + at, low, high)
+                d2, d3 = load_between(row2 + at, low, high), load_between(row3 + at, low, high)
                 store(temporary + at, d0 - d2)
-                store(temporary + 3 * vector + at, d1 + d2)
-                store(temporary + 6 * vector + at, d2 - d1)
-                store(temporary + 9 * vector + at, d3 - d1)
-            to = row_v + peek(0, entry + 3 * word) * item
+                store(temporary + 3 * width + at, d1 + d2)
+                store(temporary + 6 * width + at, d2 - d1)
+                store(temporary + 9 * width + at, d3 - d1)
+            to = row_v + run.number
             for i in range(4):
-                row = temporary + i * 3 * vector
-                d0 = evens(load(zero, row), load(zero, row + vector))
-                d1 = odds(load(zero, row), load(zero, row + vector))
-                d2 = followed_by(d0, peek(zero, row + 2 * vector))
-                d3 = followed_by(d1, peek(zero, row + 2 * vector + item))
-                places = job.v_places + i * 4 * word
-                store(to + peek(0, places), d0 - d2)
-                store(to + peek(0, places + word), d1 + d2)
-                store(to + peek(0, places + 2 * word), d2 - d1)
-                store(to + peek(0, places + 3 * word), d3 - d1)
+                row = temporary + i * 3 * width
+                d0 = evens(load(row), load(row + width))
+                d1 = odds(load(row), load(row + width))
+                d2 = followed_by(d0, row[2 * width])
+                d3 = followed_by(d1, row[2 * width + 1])
+                starts = job.v.starts + i * 4
+                store(to + starts[0], d0 - d2)
+                store(to + starts[1], d1 + d2)
+                store(to + starts[2], d2 - d1)
+                store(to + starts[3], d3 - d1)
 
 
 @jit.inline
-def _outputs_2(zero, job, table, groups, pitch, begin, end, m, temporary):
+def _outputs_2(zero, job, runs, count, pitch, begin, end, m, temporary):
     """Transform 4x4 products to 2x2 outputs."""
-    word = 8
-    item = item_bytes(zero)
     width = lanes(zero)
-    vector = width * item
     for channel in range(begin, end):
-        plane = job.out + channel * job.out_plane * item
-        row_m = m + channel * pitch * item
+        plane = job.output.first + channel * job.output.plane
+        row_m = m + channel * pitch
         bias = splat(zero)
-        if job.bias != 0:
-            bias = splat(peek(zero, job.bias + channel * item))
-        for group in range(groups):
-            entry = table + group * GROUP_FIELDS * word
-            y = peek(0, entry + word) * 2
-            x = peek(0, entry + 2 * word) * 2
-            source = row_m + peek(0, entry + 3 * word) * item
+        if job.output.bias:
+            bias = splat(job.output.bias[channel])
+        for number in range(count):
+            run = runs[number]
+            y = run.y * 2
+            x = run.x * 2
+            source = row_m + run.number
             for j in range(4):
-                places = job.m_places + j * word
-                m0, m1 = load(zero, source + peek(0, places)), load(zero, source + peek(0, places + 4 * word))
-                m2, m3 = (
-                    load(zero, source + peek(0, places + 8 * word)),
-                    load(zero, source + peek(0, places + 12 * word)),
-                )
-                store(temporary + j * vector, m0 + m1 + m2)
-                store(temporary + (4 + j) * vector, m1 - m2 + m3)
-            to = plane + (peek(0, entry) * job.out_image + y * job.out_width + x) * item
-            columns = min(peek(0, entry + 4 * word) * 2, job.out_width - x)
-            for i in range(min(2, job.out_height - y)):
-                row = temporary + i * 4 * vector
-                m0, m1 = load(zero, row), load(zero, row + vector)
-                m2, m3 = load(zero, row + 2 * vector), load(zero, row + 3 * vector)
+                starts = job.m.starts + j
+                m0, m1 = load(source + starts[0]), load(source + starts[4])
+                m2, m3 = load(source + starts[8]), load(source + starts[12])
+                store(temporary + j * width, m0 + m1 + m2)
+                store(temporary + (4 + j) * width, m1 - m2 + m3)
+            to = plane + (run.image * job.output.image + y * job.output.width + x)
+            columns = min(run.length * 2, job.output.width - x)
+            for i in range(min(2, job.output.height - y)):
+                row = temporary + i * 4 * width
+                m0, m1 = load(row), load(row + width)
+                m2, m3 = load(row + 2 * width), load(row + 3 * width)
                 y0, y1 = m0 + m1 + m2 + bias, m1 - m2 + m3 + bias
-                if job.relu != 0:
+                if job.output.relu:
                     y0, y1 = rectified(y0), rectified(y1)
                 w0, w1 = interleaved(y0, y1)
                 store_first(to, w0, columns)
-                store_first(to + vector, w1, columns - width)
-                to += job.out_width * item
+                store_first(to + width, w1, columns - width)
+                to += job.output.width
