@@ -157,7 +157,7 @@ def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: 
     copy = copy_of(taps, x_shape, grid)
     offsets = offsets_in_copy(taps, copy)
     size = copy.size + 4 * jit.lanes(dtype)  # vectors may reach past the end
-    each = round_up(size * dtype.itemsize, scratch.ALIGNMENT)
+    each = round_up(size * dtype.itemsize, jit.LINE)
     job = DepthwiseJob(
         planes=planes, plane=copy, taps=jit.address_of(offsets), depth=taps.depth, channels=channels,
         out_height=grid.height, out_width=grid.width, stride_y=grid.stride_y // copy.row_step,

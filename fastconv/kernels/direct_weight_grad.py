@@ -136,7 +136,7 @@ def weight_grad(
         images * groups * panels * columns * p * q,
         groups * taps * out_row,
     ]
-    starts = np.cumsum([0] + [round_up(size * x.itemsize, scratch.ALIGNMENT) for size in sizes])
+    starts = np.cumsum([0] + [round_up(size * x.itemsize, jit.LINE) for size in sizes])
     with scratch.borrow(int(starts[-1])) as memory:
         padded, transposed, result = (memory + int(start) for start in starts[:3])
         pad_job = layout.PadJob(

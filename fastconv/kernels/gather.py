@@ -452,7 +452,7 @@ def _scratch_bytes(dtype: np.dtype, depth_block: int, panel_block: int) -> int:
     rows = tile_rows() + panel_block * depth_block + 1
     words = columns * np.dtype(np.intp).itemsize
     description = np.dtype(Panel).itemsize + columns * np.dtype(Run).itemsize + words
-    return round_up(rows * columns * dtype.itemsize + panel_block * description, scratch.ALIGNMENT)
+    return round_up(rows * columns * dtype.itemsize + panel_block * description, jit.LINE)
 
 
 # --- packing weights ------------------------------------------------------------------------------------------------

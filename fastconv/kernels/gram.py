@@ -143,7 +143,7 @@ def gram(features: np.ndarray, roots: np.ndarray | None, out: np.ndarray) -> Non
     panels = ceil_div(channels, columns)
     pitch = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
     block = panels * columns * POSITIONS_BLOCK
-    each = round_up((block + channels * pitch) * features.itemsize, scratch.ALIGNMENT)
+    each = round_up((block + channels * pitch) * features.itemsize, jit.LINE)
     panel, column = np.divmod(np.arange(channels), columns)
     offsets = (panel * columns * POSITIONS_BLOCK + column).astype(np.intp)
     with scratch.borrow(threads * each) as memory:
@@ -269,7 +269,7 @@ def add_gram_gradient(features: np.ndarray, slope: np.ndarray, weights: np.ndarr
     columns = tile_columns(features.dtype)
     panels = max(1, BLOCK_BYTES // (channels * columns * item))
     packed = _row_tiles(slope)
-    each = round_up((tile_rows() + panels * channels) * columns * item, scratch.ALIGNMENT)
+    each = round_up((tile_rows() + panels * channels) * columns * item, jit.LINE)
     with scratch.borrow(threads * each) as memory:
         job = GramGradientJob(
             features=jit.address_of(features), channels=channels, positions=positions,

@@ -156,9 +156,9 @@ class _Tile:
             self.builder.store(function(i, j, self.builder.load(self.total[i, j])), self.total[i, j])
 
 
-def _word_or_pointer(argument: types.Type) -> types.Type:
-    """Return the type that an argument is passed as."""
-    return argument if isinstance(argument, Pointer) else types.intp
+def _argument_types(zero: types.Type) -> tuple[types.Type, types.Type, types.Type]:
+    """Return the types of a number, of a pointer to numbers, and of one to elements."""
+    return types.intp, Pointer(types.intp), Pointer(zero)
 
 
 def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, emit: Callable[[int], None]) -> None:
@@ -193,7 +193,9 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, *map(_word_or_pointer, (rows, a, b, b_pitch, depth, c, pitch, first, bias, relu))), codegen
+    number, _, elements = _argument_types(zero)
+    arguments = (number, elements, elements, number, number, elements, number, number, elements, number)
+    return types.void(zero, *arguments), codegen
 
 
 @intrinsic
@@ -217,7 +219,9 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    return types.void(zero, *map(_word_or_pointer, (rows, a, b, offsets, depth, c, pitch, first, bias, relu))), codegen
+    number, numbers, elements = _argument_types(zero)
+    arguments = (number, elements, elements, numbers, number, elements, number, number, elements, number)
+    return types.void(zero, *arguments), codegen
 
 
 @intrinsic
@@ -260,8 +264,9 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
-    arguments = (rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first)
-    return types.void(zero, *map(_word_or_pointer, arguments)), codegen
+    number, numbers, elements = _argument_types(zero)
+    along_a = (number, elements, numbers, number, number, number, number, number, elements, numbers, number)
+    return types.void(zero, *along_a, elements, number, elements, number, number), codegen
 
 
 @jit.inline

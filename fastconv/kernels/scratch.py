@@ -7,9 +7,10 @@ import operator
 
 import numpy as np
 
-from fastconv.jit import RenewedLock, address_of
+from fastconv.jit import LINE, RenewedLock, address_of
 
-ALIGNMENT = 64  # a cache line, and the widest vector
+from .sizes import round_up
+
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
 
@@ -30,8 +31,8 @@ class borrow:
         self._nbytes = nbytes
 
     def __enter__(self) -> int:
-        self._buffer = _take(self._nbytes + ALIGNMENT)
-        return -(-address_of(self._buffer) // ALIGNMENT) * ALIGNMENT
+        self._buffer = _take(self._nbytes + LINE)
+        return round_up(address_of(self._buffer), LINE)
 
     def __exit__(self, *exception: object) -> None:
         _give_back(self._buffer)

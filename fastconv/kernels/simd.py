@@ -30,7 +30,6 @@ from .ir import (
     vector_ir,
 )
 from .pointers import Pointer
-from .sizes import LINE
 
 
 class Vector(types.Type):
@@ -78,7 +77,7 @@ def line_elements(typingctx: Any, zero: Any) -> Any:
     """Return the elements of a cache line, a constant of the compiled code."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, LINE * 8 // zero.bitwidth)
+        return context.get_constant(types.intp, jit.LINE * 8 // zero.bitwidth)
 
     return types.intp(zero), codegen
 

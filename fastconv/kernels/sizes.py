@@ -1,8 +1,5 @@
 """Sizes in whole pieces."""
 
-LINE = 64
-"""Bytes of a cache line, and of the widest vector."""
-
 
 def ceil_div(a: int, b: int) -> int:
     """Return a / b, rounded up."""

@@ -18,10 +18,9 @@ from fastconv.jit.records import Bytes, Elements
 from .pointers import record
 from .shuffles import evens, interleaved, odds
 from .simd import as_type, challenge, equal, lanes, load, load_bytes, not_above, splat, store, store_bytes, where
-from .sizes import LINE
 
 BLOCKED = 4  # in the trace of a window whose maximum is not above zero; 0 to 3 are places in row-major order
-MARGIN = 2 * LINE  # bytes around a trace that vectors may reach into
+MARGIN = 2 * jit.LINE  # bytes around a trace that vectors may reach into
 
 
 def empty_trace(shape: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
 
 from .simd import lanes
-from .sizes import LINE, ceil_div
+from .sizes import ceil_div
 
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 
@@ -74,7 +74,7 @@ def place_size(elements: int, dtype: np.dtype) -> int:
 
     At least one line is left over: the last vector of a place's last row may reach into it.
     """
-    line = LINE // dtype.itemsize
+    line = jit.LINE // dtype.itemsize
     return (ceil_div(elements, line) + 1 | 1) * line
 
 

@@ -19,7 +19,7 @@ from fastconv import jit
 from fastconv.geometry import ConvGeometry
 
 from .microkernel import tile_columns, tile_rows
-from .sizes import LINE, ceil_div, round_up
+from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, Output, Places, Run, Tiles, place_size
 from .winograd_kernels import Weights, WinogradJob
 from .winograd_transforms import FAR, NEAR, TEMPORARY_BYTES, TURNED, TURNED_FACTORS
@@ -129,7 +129,7 @@ def make_plan(
     own = TEMPORARY_BYTES + block * ctypes.sizeof(Run)
     if fresh:
         own = max(own, TEMPORARY_BYTES + places * weights.layout.place * item)
-    each = round_up(own + v_bytes + m_bytes if fused else own, LINE)
+    each = round_up(own + v_bytes + m_bytes if fused else own, jit.LINE)
     if fused:
         v_bytes = m_bytes = 0
 

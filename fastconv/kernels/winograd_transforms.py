@@ -45,7 +45,6 @@ from .simd import (
     store_first,
     where,
 )
-from .sizes import LINE
 from .traces import BLOCKED
 from .winograd_jobs import NO_GATE, POOL_TRACE, RELU_TRACE
 
@@ -58,7 +57,7 @@ FAR_SCALE = 1 / (2 * FAR * FAR * (FAR * FAR - NEAR * NEAR))
 TURNED = {4: (5, 3, 4, 1, 2, 0), 2: (3, 1, 2, 0)}
 TURNED_FACTORS = {4: (1.0, -9 / 4, -9 / 4, -4 / 9, -4 / 9, 1.0), 2: (1.0, 1.0, 1.0, 1.0)}
 
-TEMPORARY_BYTES = 96 * LINE  # scratch of one thread's transforms
+TEMPORARY_BYTES = 96 * jit.LINE  # scratch of one thread's transforms
 
 
 # --- of both sizes --------------------------------------------------------------------------------------------------

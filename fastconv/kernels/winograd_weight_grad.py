@@ -23,7 +23,7 @@ from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
 from .simd import as_type, fma, lanes, load, splat, store
-from .sizes import LINE, ceil_div, round_up
+from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
 from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
 
@@ -256,7 +256,7 @@ def _weight_grad_of_group(
     v_place, e_place = place_size(channels * pitch, x.dtype), place_size(panels * pitch * columns, x.dtype)
     sums_place = place_size(channels * row, x.dtype)
     v_starts, offsets = _multiples(v_place, PLACES), _multiples(pitch, tile_rows())
-    own = round_up(TEMPORARY_BYTES + block * ctypes.sizeof(Run), LINE)
+    own = round_up(TEMPORARY_BYTES + block * ctypes.sizeof(Run), jit.LINE)
     sizes = (
         images * panels * p * q * columns,
         PLACES * v_place,
@@ -264,15 +264,15 @@ def _weight_grad_of_group(
         PLACES * sums_place,
         9 * channels * row,
     )
-    starts = np.cumsum([0, *(round_up(size * item, LINE) for size in sizes)])
+    starts = np.cumsum([0, *(round_up(size * item, jit.LINE) for size in sizes)])
     with scratch.borrow(int(starts[-1]) + threads * own) as memory:
         transposed, v, e, sums, result, each = (memory + int(start) for start in starts)
-        layout.transpose(
-            layout.TransposeJob(
-                jit.address_of(grad_output) + group * filters * p * q * item, images, all_filters * p * q, filters,
-                p * q, p * q, columns, transposed, panels * p * q * columns, p * q * columns, columns, 1,
-            ), x.dtype, threads,
+        forth = layout.TransposeJob(
+            source=jit.address_of(grad_output) + group * filters * p * q * item, matrices=images,
+            source_matrix=all_filters * p * q, rows=filters, columns=p * q, source_row=p * q, panel_rows=columns,
+            out=transposed, out_matrix=panels * p * q * columns, out_panel=p * q * columns, out_row=columns, fill=True,
         )  # fmt: skip
+        layout.transpose(forth, x.dtype, threads)
         job = WeightGradJob(
             input=Input(
                 first=jit.address_of(x) + group * channels * height * width * item, channels=channels, height=height,
@@ -292,9 +292,9 @@ def _weight_grad_of_group(
             transform_kernel(job, x.dtype, threads)
             sum_kernel(job, x.dtype, threads)
         filter_kernel(job, x.dtype, threads)
-        layout.transpose(
-            layout.TransposeJob(
-                result, 1, 0, 9 * channels, filters, row, jit.lanes(x.dtype),
-                jit.address_of(out) + group * filters * channels * 9 * item, 0, jit.lanes(x.dtype), 9 * channels, 0,
-            ), x.dtype, threads,
+        back = layout.TransposeJob(
+            source=result, matrices=1, rows=9 * channels, columns=filters, source_row=row,
+            panel_rows=jit.lanes(x.dtype), out=jit.address_of(out) + group * filters * channels * 9 * item, out_panel=jit.lanes(x.dtype),
+            out_row=9 * channels,
         )  # fmt: skip
+        layout.transpose(back, x.dtype, threads)

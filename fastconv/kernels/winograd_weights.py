@@ -10,7 +10,7 @@ from fastconv.jit.records import Bytes, Elements
 from . import scratch
 from .microkernel import rows_of_tile, tile_rows
 from .pointers import elements_at, record
-from .sizes import LINE, ceil_div
+from .sizes import ceil_div
 from .winograd_jobs import place_size
 from .winograd_transforms import TEMPORARY_BYTES, transform_kernels
 
@@ -34,7 +34,7 @@ class Layout(jit.Record):
 
 def layout_of(rows: int, depth: int, dtype: np.dtype) -> Layout:
     """Return the layout of transformed weights."""
-    height, line = tile_rows(), LINE // dtype.itemsize
+    height, line = tile_rows(), jit.LINE // dtype.itemsize
     even = ceil_div(depth, ceil_div(depth, DEPTH_BLOCK))
     block_depth = ceil_div(even, height) * height  # whole row tiles of the input gradient
     panel = (ceil_div(block_depth * height, line) | 1) * line
