@@ -294,7 +294,7 @@ def _weight_grad_of_group(
         filter_kernel(job, x.dtype, threads)
         back = layout.TransposeJob(
             source=result, matrices=1, rows=9 * channels, columns=filters, source_row=row,
-            panel_rows=jit.lanes(x.dtype), out=jit.address_of(out) + group * filters * channels * 9 * item, out_panel=jit.lanes(x.dtype),
-            out_row=9 * channels,
+            panel_rows=jit.lanes(x.dtype), out=jit.address_of(out) + group * filters * channels * 9 * item,
+            out_panel=jit.lanes(x.dtype), out_row=9 * channels,
         )  # fmt: skip
         layout.transpose(back, x.dtype, threads)
