@@ -8,7 +8,7 @@ where the matrices come from the Toom-Cook construction (Lavin and Gray, "Fast a
 networks", arXiv:1509.09308): with interpolation points p, and infinity as the last, row i of G is (1, p, p^2) divided
 by the product of (p - q) over the other finite points q; row i of B^T holds the coefficients of the product of (x - q);
 column i of A^T the powers of p. F(4x4) uses 0, 2/3, -2/3, 3/2, -3/2 (:data:`NEAR` and :data:`FAR`); F(2x2) uses 0, 1,
--1.
+-1, and has the first rows of G and B^T with the other sign, which makes the one (1, 0, 0).
 
 These points keep the rounding error near that of direct convolution, five times below that of the usual 1 and 2, and
 they are closed under p -> 1/p. Turning a kernel by 180 degrees takes its transform at p to p^2 times the one at 1/p,
@@ -117,7 +117,8 @@ def transform_kernels(
         Rows of the row tile, and terms of each sum.
     to, place, block, block_depth : pointer, intp, intp, intp
         (block of terms, term in the block, row) of the first place; elements from one place to the next, and from one
-        block of `block_depth` terms to the next.
+        block of `block_depth` terms to the next. Vectors may reach past `rows`: there must be room for that many terms
+        of a whole row tile in each block.
     temporary : pointer
         To :data:`TEMPORARY_BYTES` bytes.
     """
