@@ -231,10 +231,10 @@ def _source(zero, job, group, run):
 @jit.inline
 def _pack_inside(zero, job, source, begin, end, to):
     """Gather a panel whose pixels are one run that no tap takes out of the picture."""
-    columns = columns_of_tile(zero)
+    offsets = job.table.in_input
     for p in range(begin, end):
-        _copy_columns(zero, source + job.table.in_input[p], to)
-        to += columns
+        _copy_columns(zero, source + offsets[p], to)
+        to += columns_of_tile(zero)
 
 
 @jit.inline
@@ -318,11 +318,12 @@ def _pack_one_run(zero, job, group, run, begin, end, to):
     """Gather a panel whose pixels are one run, from which taps may leave the picture."""
     columns = columns_of_tile(zero)
     image = job.input.first + (group * job.input.group + run.image)
+    row, column, taps = run.row, run.column, job.table.taps
     for p in range(begin, end):
-        tap = job.table.taps[p]
-        y = run.row + tap.row
+        y = row + taps[p].row
         if y >= 0 and y < job.input.height:
-            _pack_run(zero, job, image + (tap.plane + y * job.input.width), run.column + tap.column, columns, to)
+            source = image + (taps[p].plane + y * job.input.width)
+            _pack_run(zero, job, source, column + taps[p].column, columns, to)
         else:
             _pack_zeros(zero, columns, to)
         to += columns
