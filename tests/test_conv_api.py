@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import checks
 from fastconv.algorithms import ALGORITHMS
 
-# Those that can compute any convolution.
-GENERAL = [name for name in sorted(ALGORITHMS) if not name.startswith("winograd")]
+# A convolution that asks for all that there is, and the algorithms that can compute it, and so any.
+DEMANDING = checks.conv_geometry((1, 4, 9, 9), (4, 2, 3, 2), checks.conv_numbers((2, 3), (2, 1), (1, 2), 2))
+GENERAL = [name for name in sorted(ALGORITHMS) if ALGORITHMS[name].why_not(DEMANDING, "forward") is None]
 CASES = {
     "plain": {},
     "strided": {"stride": (2, 3), "padding": (2, 1)},
