@@ -108,6 +108,11 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(\w+\.py)`", (DOCS / "kernels.md").read_text("utf-8")))))
+def test_a_file_on_the_page_of_the_kernels_exists(name):
+    assert any((CHECKOUT / "fastconv" / folder / name).is_file() for folder in ("", "kernels"))
+
+
 @pytest.mark.parametrize("name", sorted(name for name in CODE if re.fullmatch(r"[a-z_]\w*(\.\w+)+", name)))
 def test_a_name_on_the_page_of_the_architecture_exists(name):
     if (CHECKOUT / name).is_file():
