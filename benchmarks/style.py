@@ -223,7 +223,7 @@ class Parts:
 
 
 def _convolution_work(convolution: Any, x: Any, second: Any, third: Any, **_: Any) -> tuple[float, float]:
-    """Work of a :class:`FrozenConvolution` in either direction: (x, out, trace) or (gradient, gate, out)."""
+    """Work of a :class:`FusedConv2d` in either direction: (x, out, trace) or (gradient, gate, out)."""
     arrays = [array for array in (x, second, third) if array is not None]
     k, c = convolution.weight_shape[:2]
     full = max(array.shape[2] * array.shape[3] for array in arrays)
@@ -243,16 +243,15 @@ def _gram_gradient_work(features: Any, *_: Any) -> tuple[float, float]:
 
 def watched() -> Parts:
     """Put the stopwatch in: from now on, steps of ours are timed by parts."""
-    from fastconv.nn.frozen import FrozenConvolution
-
-    from fastconv.kernels import gram
+    from fastconv.backend import compiled
+    from fastconv.fused import FusedConv2d
     from fastconv.nn import losses, optim
 
     parts = Parts()
-    parts.watch(FrozenConvolution, "forward", "convolution, ReLU, pooling: forward", _convolution_work)
-    parts.watch(FrozenConvolution, "input_grad", "convolution, ReLU, pooling: backward", _convolution_work)
-    parts.watch(gram, "gram", "Gram matrices", _gram_work)
-    parts.watch(gram, "add_gram_gradient", "gradient of Gram matrices", _gram_gradient_work)
+    parts.watch(FusedConv2d, "forward", "convolution, ReLU, pooling: forward", _convolution_work)
+    parts.watch(FusedConv2d, "input_grad", "convolution, ReLU, pooling: backward", _convolution_work)
+    parts.watch(compiled, "gram", "Gram matrices", _gram_work)
+    parts.watch(compiled, "add_gram_gradient", "gradient of Gram matrices", _gram_gradient_work)
     parts.watch(losses.ContentLoss, "forward", "content loss", lambda loss, x: (0.0, 2.0 * x.nbytes))
     parts.watch(losses.ContentLoss, "backward", "content gradient", lambda loss, x, total: (0.0, 4.0 * x.nbytes))
     parts.watch(optim.Adam, "step", "Adam", lambda adam, gradient: (0.0, 7.0 * gradient.nbytes))

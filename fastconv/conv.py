@@ -79,7 +79,9 @@ def conv2d(
     activation
         None or "relu". The fused ReLU keeps NaN.
     algorithm
-        "auto", or by name "loops" or "im2col" (the NumPy references) or "direct" (compiled).
+        "auto" chooses by shapes and threads. By name: "loops" and "im2col" are the references in NumPy; "direct" is
+        compiled and does every convolution; "winograd" and "winograd2", compiled too, work in tiles of 4x4 and 2x2
+        outputs and do 3x3 kernels with stride and dilation 1 ("winograd2": no gradient by the weight).
     out
         Array for the result: exact shape and native dtype, writable, C-contiguous, no memory shared with an
         input.
@@ -95,11 +97,16 @@ def conv2d(
     TypeError
         If dtypes differ or are not float32 or float64, or a number is not an int.
     ValueError
-        If shapes and numbers do not fit together, or the algorithm asked for is not available.
+        If shapes and numbers do not fit together, or the algorithm asked for cannot do this convolution.
 
     Notes
     -----
     The semantics are those of ``torch.nn.functional.conv2d``. N = 0 gives an empty result, C = 0 the bias.
+
+    Winograd's methods, which "auto" may choose, depart from this in two ways. Infinity in `x` may become NaN, and with
+    "winograd" either may spread to all 16 outputs of a tile whose inputs hold it; the other algorithms give it to the
+    windows that hold it and to no others. And numbers on the way to a result may be 200 times as large as `x` and the
+    result, so they may overflow where these come within that factor of the dtype's largest number.
     """
     x, weight = checks.float_arrays(x=x, weight=weight)
     bias = checks.bias_array(bias, weight)

@@ -1,4 +1,7 @@
-"""What algorithms do beside convolving: every one finishes outputs and passes gates as the separate functions do."""
+"""What algorithms do beside convolving: each finishes outputs, passes gates, and stands wherever they are listed."""
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,3 +72,29 @@ def test_gradients_pass_gates(name, case):
     before_pooling = fastconv.relu_backward(fastconv.max_pool2d_backward(gradient, indices, y.shape), y)
     expected = input_grad(before_pooling, None)
     assert_near(input_grad(gradient, Gate(trace, pooled=True)), expected)
+
+
+CHECKOUT = Path(__file__).parents[1]
+# For each place that lists the algorithms: what begins the list, what ends it, and how a name is written there.
+LISTS = {
+    "docstring": (fastconv.conv2d.__doc__, "    algorithm\n", "    out\n", r'"(\w+)"'),
+    "README": ((CHECKOUT / "README.md").read_text("utf-8"), "`algorithm=", " name one.", r'"(\w+)"'),
+    "benchmarks": ((CHECKOUT / "docs" / "benchmarks.md").read_text("utf-8"), "by each algorithm", ".", r"`(\w+)`"),
+}
+
+
+@pytest.mark.parametrize(("text", "begin", "end", "name"), LISTS.values(), ids=LISTS)
+def test_lists_of_algorithms_name_all_and_no_others(text, begin, end, name):
+    _, found, rest = text.partition(begin)
+    assert found
+    assert set(re.findall(name, rest.partition(end)[0])) == {"auto", *ALGORITHMS}
+
+
+def test_an_unknown_algorithm_is_answered_with_all_that_there_are():
+    with pytest.raises(ValueError, match=".*".join(map(repr, ("auto", *ALGORITHMS)))):
+        fastconv.conv2d(np.zeros(SHAPE), np.zeros(WEIGHT_SHAPE), algorithm="fast")
+
+
+@pytest.mark.parametrize("function", [fastconv.conv2d_input_grad, fastconv.conv2d_weight_grad])
+def test_other_docstrings_lead_to_the_list(function):
+    assert re.search(r"algorithm.*\n\s+As in `conv2d`", function.__doc__)

@@ -1,7 +1,8 @@
-"""Who imports whom: the arrows of the package point one way, and importing it loads nothing heavy."""
+"""Who imports whom: the arrows of the package point one way, as the map for contributors has it; importing is light."""
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import fastconv
 
 ROOT = Path(fastconv.__file__).parent
+MAP = Path(__file__).parents[1] / "CONTRIBUTING.md"
 FACE = "fastconv"  # fastconv/__init__.py, as a part of its own
 DIVIDED = {"style"}  # parts whose rooms are parts, too; their own row is that of their __init__.py
 
@@ -202,6 +204,27 @@ def test_every_part_has_its_arrows():
 
 def test_no_arrow_leads_back():
     graphlib.TopologicalSorter({part: map(_owner, others) for part, others in MAY_IMPORT.items()}).prepare()
+
+
+def test_the_map_for_contributors_has_every_part_once():
+    assert sorted(_mapped()) == sorted(MAY_IMPORT)
+
+
+def test_on_the_map_imports_point_down():
+    place = {part: number for number, part in enumerate(_mapped())}
+    upward = [
+        f"{part} imports {_owner(other)}, which stands above it"
+        for part, others in MAY_IMPORT.items()
+        for other in others
+        if place[_owner(other)] < place[part]
+    ]
+    assert upward == []
+
+
+def _mapped():
+    """Return the parts in the table of CONTRIBUTING.md, from the top."""
+    _, _, section = MAP.read_text("utf-8").partition("## Where things are")
+    return re.findall(r"^\| `([\w.]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
 
 
 def _owner(allowed):

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import checks
 from fastconv.algorithms import ALGORITHMS
 
-# Those that can compute any convolution.
-GENERAL = [name for name in sorted(ALGORITHMS) if not name.startswith("winograd")]
+# A convolution that asks for all that there is, and the algorithms that can compute it, and so any.
+DEMANDING = checks.conv_geometry((1, 4, 9, 9), (4, 2, 3, 2), checks.conv_numbers((2, 3), (2, 1), (1, 2), 2))
+GENERAL = [name for name in sorted(ALGORITHMS) if ALGORITHMS[name].why_not(DEMANDING, "forward") is None]
 CASES = {
     "plain": {},
     "strided": {"stride": (2, 3), "padding": (2, 1)},
@@ -109,6 +111,30 @@ def test_nan_and_inf_reach_the_windows_that_hold_them_and_no_others(make, name):
     np.testing.assert_array_equal(np.isnan(out), is_nan)
     np.testing.assert_array_equal(np.isposinf(out), is_inf)
     assert_close(np.where(is_nan | is_inf, clean, out), clean)
+
+
+def test_winograd_spreads_nan_and_inf_within_tiles_and_no_further(make):
+    x, weight = make(1, 2, 9, 21), make(3, 2, 3, 3)
+    x[0, 1, 5, 6], x[0, 0, 1, 17] = np.nan, np.inf
+    windows, spread, small = (
+        ~np.isfinite(fastconv.conv2d(x, weight, padding=1, algorithm=name))
+        for name in ("direct", "winograd", "winograd2")
+    )
+    tiles = np.zeros(windows.shape, bool)
+    for _, _, row, column in np.argwhere(windows) // 4 * 4:
+        tiles[:, :, row : row + 4, column : column + 4] = True
+    assert (spread & ~windows).any()
+    assert not (windows & ~spread).any()
+    assert not (spread & ~tiles).any()
+    np.testing.assert_array_equal(small, windows)
+
+
+@pytest.mark.parametrize("name", ["winograd", "winograd2"])
+def test_winograd_does_not_overflow_200_times_below_the_largest_number(make, dtype, name):
+    signs = np.sign(make(1, 4, 12, 12)), np.sign(make(4, 4, 3, 3))
+    x, weight = signs[0] * dtype(np.finfo(dtype).max / 200), signs[1] / dtype(36)
+    out = fastconv.conv2d(x, weight, padding=1, algorithm=name)
+    np.testing.assert_allclose(out, fastconv.conv2d(x, weight, padding=1, algorithm="direct"), atol=1e-4 * x.max())
 
 
 def test_unbatched(make, algorithm):

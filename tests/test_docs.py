@@ -1,25 +1,39 @@
-"""The pages in docs: they tell of every option, their commands are commands, and their links lead somewhere."""
+"""The pages in docs: they tell of all there is, what they name exists, and their links lead somewhere."""
 
 import importlib.util
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
 from fastconv import cli
+from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.style import Options
 
-DOCS = Path(__file__).parents[1] / "docs"
+CHECKOUT = Path(__file__).parents[1]
+DOCS = CHECKOUT / "docs"
 PAGE = (DOCS / "style.md").read_text("utf-8")
+PAGES = [*sorted(DOCS.glob("*.md")), *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md"))]
 LINKS = [
-    (page.name, link) for page in sorted(DOCS.glob("*.md")) for link in re.findall(r"\]\(([^):]+)\)", page.read_text())
+    pytest.param(page, link, id=f"{page.name}-{link}")
+    for page in PAGES
+    for link in re.findall(r"\]\(([^):]+)\)", page.read_text("utf-8"))
 ]
+ARCHITECTURE = (DOCS / "architecture.md").read_text("utf-8")
+CODE = set(re.findall(r"`([^`\n]+)`", ARCHITECTURE))  # what stands in code font on that page
+
+
+def style_actions():
+    """Return the arguments of `fastconv style`."""
+    parser = cli._parser()
+    commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices)
+    return commands.choices["style"]._actions
 
 
 def style_options():
     """Return how the command line spells each option of `fastconv style`."""
-    parser = cli._parser()
-    commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices)
-    return [action.option_strings for action in commands.choices["style"]._actions if action.option_strings]
+    return [action.option_strings for action in style_actions() if action.option_strings]
 
 
 def page_maker():
@@ -71,6 +85,54 @@ def test_every_picture_has_its_command():
     assert {path.name for path in (DOCS / "style").iterdir()} == made
 
 
+def test_the_losses_are_listed_wherever_their_option_is():
+    (action,) = [action for action in style_actions() if action.dest == "loss"]
+    told = set(re.findall(r"--loss (\w+)", PAGE)) | set(re.findall(r"^- `(\w+)`", PAGE, re.MULTILINE))
+    values = re.search(r"loss : \{(.*)\}", Options.__doc__).group(1)
+    assert set(re.findall(r"\w+", values)) == set(CONTENT_SCALES)
+    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(CONTENT_SCALES)
+    assert told >= set(CONTENT_SCALES)
+
+
 @pytest.mark.parametrize(("page", "link"), LINKS)
-def test_a_link_leads_to_a_file(page, link):
-    assert (DOCS / link.partition("#")[0]).exists() or link.startswith("#")
+def test_a_link_leads_somewhere(page, link):
+    name, _, anchor = link.partition("#")
+    target = page.parent / name if name else page
+    assert target.exists()
+    assert not anchor or anchor in anchors(target)
+
+
+def anchors(page):
+    """Return what headings of a page can be linked to by: in small letters, with dashes for spaces."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(\w+\.py)`", (DOCS / "kernels.md").read_text("utf-8")))))
+def test_a_file_on_the_page_of_the_kernels_exists(name):
+    assert any((CHECKOUT / "fastconv" / folder / name).is_file() for folder in ("", "kernels"))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CODE if re.fullmatch(r"[a-z_]\w*(\.\w+)+", name)))
+def test_a_name_on_the_page_of_the_architecture_exists(name):
+    if (CHECKOUT / name).is_file():
+        return
+    assert pkgutil.resolve_name(f"fastconv.{name}") is not None
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CODE if re.fullmatch(r"[\w./]+/[\w./]*(::\w+)?", name)))
+def test_a_file_on_the_page_of_the_architecture_exists(name):
+    path, _, function = name.partition("::")
+    if "NAME" in path:  # a file to be made
+        assert (CHECKOUT / path).parent.is_dir()
+        return
+    assert (CHECKOUT / path).exists()
+    assert f"def {function}(" in (CHECKOUT / path).read_text() if function else True
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CODE if re.fullmatch(r"test_\w+|[A-Z_]+", name)))
+def test_a_name_in_a_test_on_the_page_of_the_architecture_exists(name):
+    written = "".join(
+        path.read_text("utf-8") for folder in ("tests", "benchmarks") for path in (CHECKOUT / folder).rglob("*.py")
+    )
+    assert re.search(rf"^(def {name}\(|{name}\b)", written, re.MULTILINE)

@@ -1,8 +1,8 @@
 """The losses of neural style transfer: content, style, smoothness.
 
-Each is used like a layer: `forward` takes features and returns the loss, `backward` adds the gradient of that
-number with respect to those features to an array. Both include the loss's `weight`. A loss remembers nothing as
-large as features between the two: they are given to both.
+Of each, `forward` takes features and returns the loss, and `backward` takes the same features and an array, to
+which it adds the gradient of the loss with respect to them. Both include the loss's `weight`. Between the two a loss
+remembers nothing as large as features.
 
 The formulas are those of Gatys, Ecker and Bethge, arXiv:1508.06576, equations 1 to 6, with ways to normalise
 them that differ by constant factors:
