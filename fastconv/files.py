@@ -33,9 +33,7 @@ def cache_dir() -> Path:
     from platformdirs import user_cache_path  # here, since importing the package shall stay fast
 
     path = user_cache_path("fastconv", appauthor=False)
-    if (
-        not path.is_absolute()
-    ):  # older versions of platformdirs do this; whatever lies in the current folder is not ours
+    if not path.is_absolute():  # so with older versions of platformdirs; what lies in the current folder is not ours
         raise RuntimeError(f"the cache directory would be {path}; set FASTCONV_CACHE_DIR to the one to use")
     return path
 
@@ -55,7 +53,13 @@ def replacing(path: Path, *, previous: Path | None = None) -> Iterator[BinaryIO]
             os.fsync(file.fileno())  # else a power cut may leave the new name with nothing behind it
         if previous is not None and target.exists():
             target.replace(previous)
-        temporary.replace(target)
+            try:
+                temporary.replace(target)
+            except BaseException:
+                previous.replace(target)
+                raise
+        else:
+            temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     },
     "style": {"style.algorithm", "style.files", "style.images", "style.transfer"},
     "style.study": {
+        "geometry",
         "nn",
         "style.algorithm",
         "style.files",
@@ -43,6 +44,7 @@ MAY_IMPORT = {
         "weights",
     },
     "style.running": {
+        "geometry",
         FACE,
         "files",
         "jit",
@@ -54,11 +56,11 @@ MAY_IMPORT = {
         "style.wording",
         "weights",
     },
-    "style.report": {"files", "programs", "style.files", "style.images", "style.transfer", "style.wording"},
-    "style.transfer": {FACE, "nn", "style.algorithm", "style.images", "weights"},
-    "style.algorithm": {FACE, "nn", "style.images", "weights"},
-    "style.demo": {"style.images"},
-    "style.images": {"files", "style.files"},
+    "style.report": {"geometry", "files", "programs", "style.files", "style.images", "style.transfer", "style.wording"},
+    "style.transfer": {"geometry", FACE, "nn", "style.algorithm", "style.images", "weights"},
+    "style.algorithm": {"geometry", FACE, "nn", "style.images", "weights"},
+    "style.demo": {"geometry", "style.images"},
+    "style.images": {"geometry", "files", "style.files"},
     "style.files": {"files"},
     "style.wording": set(),
     "nn": {"arrays", "backend", "conv", "fused", "geometry", "pool"},
@@ -278,3 +280,8 @@ def test_importing_the_package_loads_nothing_heavy():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_one_place_asks_whether_numba_may_compile():
+    asking = [module for path, module, _ in MODULES if "config.DISABLE_JIT" in path.read_text()]
+    assert asking == ["fastconv.backend"]

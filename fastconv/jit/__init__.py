@@ -1,7 +1,8 @@
 """How every kernel is compiled, cached and run on threads: the one place for these policies.
 
 A file each: what the code is compiled for (`target`), how (`compilation`), where compiled code is kept (`cache`), how
-numbers and addresses reach it (`records`), and on how many threads it runs (`threads`).
+numbers and addresses reach it (`records`), on how many threads it runs (`threads`), and all of that in words
+(`description`).
 """
 
 from .cache import cache_dir, cache_is_cold

@@ -1,8 +1,7 @@
 """Compiled kernels on disk, so that a second process compiles nothing.
 
 Numba's own cache keeps an index beside the code, and two processes that fill it at once can leave an index that names
-the other's code. Here every signature of a kernel has a file of its own, which says what it holds: there is nothing to
-be of two minds about.
+the other's code. Here there is no index: every signature of a kernel has a file of its own, which says what it holds.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
@@ -44,7 +43,10 @@ _NOT_IN_CODE = {
 def _build() -> str:
     """Return a hash of all that compiled code depends on."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in _SOURCES for path in (_PACKAGE / folder).glob("*.py")):
+    sources = sorted(path for folder in _SOURCES for path in (_PACKAGE / folder).glob("*.py"))
+    if not sources:
+        raise FileNotFoundError(f"no source code in {_PACKAGE}: nothing would tell the code of two versions apart")
+    for path in sources:
         digest.update(path.name.encode() + path.read_bytes())
     triple, cpu, features = target()
     switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _NOT_IN_CODE)
@@ -71,16 +73,19 @@ def cache_dir() -> Path | None:
         path = files.cache_dir() / "kernels" / _build()
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = path.stat()
-        if hasattr(os, "geteuid"):
-            others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            if status.st_uid != os.geteuid() or others_write:
-                return None
+        if not _is_ours(status) or (hasattr(os, "geteuid") and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+            return None
         probe = path / f".probe-{os.getpid()}-{threading.get_ident()}"
         probe.touch()
         probe.unlink()
+        files.remove_remains(path)
     except (OSError, RuntimeError):  # the second where the user has no home
         return None
     return path
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
 
 
 def cache_is_cold() -> bool:
@@ -118,14 +123,14 @@ class KernelCache(NullCache):
             return None
         target_context.refresh()
         with contextlib.suppress(Exception):
-            code = _payload(path.read_bytes(), self._label(sig))
+            code = _payload(_read_ours(path), self._label(sig))
             return None if code is None else CompileResult._rebuild(target_context, *pickle.loads(code))
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep a signature that was just compiled."""
         path = self._path(sig)
-        if path is None or not CompileResultCacheImpl.check_cachable(self, data):
+        if path is None or data.library.has_dynamic_globals or not all(code.can_cache for code in data.lifted):
             return
         entry = _entry(self._label(sig), dumps(data._reduce()))
         with contextlib.suppress(OSError), files.replacing(path) as file:
@@ -141,6 +146,15 @@ class KernelCache(NullCache):
             return None
         which = hashlib.sha256(json.dumps(self._label(sig)).encode()).hexdigest()[:16]
         return directory / f"{self._kernel}-{which}{_SUFFIX}"
+
+
+def _read_ours(path: Path) -> bytes:
+    """Return what a file holds, or nothing if it is somebody else's.
+
+    The directory was checked once; another may stand in its place by now.
+    """
+    with path.open("rb") as file:
+        return file.read() if _is_ours(os.fstat(file.fileno())) else b""
 
 
 def _entry(label: dict[str, str], code: bytes) -> bytes:

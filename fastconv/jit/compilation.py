@@ -57,7 +57,9 @@ class Kernel:
         running.run(self.share, self.parallel, ZEROS[dtype], job.address, threads)
 
 
-kernel = Kernel  # the decorator
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Compile a kernel; see :class:`Kernel`."""
+    return Kernel(function)
 
 
 def _twin(function: Callable[..., Any], share: Any) -> Callable[..., Any]:

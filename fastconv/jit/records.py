@@ -32,6 +32,10 @@ _StructureType: Any = type(ctypes.Structure)
 class _RecordType(_StructureType):
     """Makes ctypes' fields of a record's annotations."""
 
+    def __new__(meta, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        # Without a dictionary of its own, a record has no room for a misspelt field, which would be 0 to the kernel.
+        return super().__new__(meta, name, bases, {"__slots__": (), **namespace})
+
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
         hints = get_type_hints(cls)

@@ -16,7 +16,7 @@ from fastconv.jit.records import Elements, Words
 
 from . import layout, scratch
 from .pointers import record
-from .simd import fma, lanes, load, rectified, splat, store, store_first
+from .simd import fma, lanes_of, load, rectified, splat, store, store_first
 from .sizes import round_up
 from .taps import Grid, Taps, copy_of, offsets_in_copy
 
@@ -50,7 +50,7 @@ def write_outputs(zero, relu, to, value, count, end):
     """Write up to a vector of outputs; the rest may fall on the next row, which is written later, up to `end`."""
     if relu != 0:
         value = rectified(value)
-    if count == lanes(zero) or to + lanes(zero) <= end:
+    if count == lanes_of(zero) or to + lanes_of(zero) <= end:
         store(to, value)
     else:
         store_first(to, value, count)
@@ -60,7 +60,7 @@ def write_outputs(zero, relu, to, value, count, end):
 def depthwise_kernel(t, threads, zero, address):
     """Convolve some planes."""
     job = record(DepthwiseJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     pitch = job.plane.phases * job.plane.phase_width
     copy = job.scratch + t * job.scratch_size
     out_plane = job.out_height * job.out_width
@@ -79,36 +79,36 @@ def depthwise_kernel(t, threads, zero, address):
             while x < job.out_width:
                 here = row + x
                 a, b, c, d = bias, bias, bias, bias
-                if x + 3 * width < job.out_width:
+                if x + 3 * lanes < job.out_width:
                     for p in range(job.depth):
                         weight = splat(weights[p])
                         at = here + job.taps[p]
                         a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + width), b)
-                        c = fma(weight, load(at + 2 * width), c)
-                        d = fma(weight, load(at + 3 * width), d)
-                    write_outputs(zero, job.relu, to, a, width, end)
-                    to += width
-                    write_outputs(zero, job.relu, to, b, width, end)
-                    to += width
-                    write_outputs(zero, job.relu, to, c, width, end)
-                    to += width
-                    write_outputs(zero, job.relu, to, d, min(width, job.out_width - x - 3 * width), end)
-                    to += width
-                    x += 4 * width
+                        b = fma(weight, load(at + lanes), b)
+                        c = fma(weight, load(at + 2 * lanes), c)
+                        d = fma(weight, load(at + 3 * lanes), d)
+                    write_outputs(zero, job.relu, to, a, lanes, end)
+                    to += lanes
+                    write_outputs(zero, job.relu, to, b, lanes, end)
+                    to += lanes
+                    write_outputs(zero, job.relu, to, c, lanes, end)
+                    to += lanes
+                    write_outputs(zero, job.relu, to, d, min(lanes, job.out_width - x - 3 * lanes), end)
+                    to += lanes
+                    x += 4 * lanes
                 else:
                     for p in range(job.depth):
                         weight = splat(weights[p])
                         at = here + job.taps[p]
                         a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + width), b)
-                    write_outputs(zero, job.relu, to, a, min(width, job.out_width - x), end)
-                    to += width
-                    x += width
+                        b = fma(weight, load(at + lanes), b)
+                    write_outputs(zero, job.relu, to, a, min(lanes, job.out_width - x), end)
+                    to += lanes
+                    x += lanes
                     if x < job.out_width:
-                        write_outputs(zero, job.relu, to, b, min(width, job.out_width - x), end)
-                        to += width
-                        x += width
+                        write_outputs(zero, job.relu, to, b, min(lanes, job.out_width - x), end)
+                        to += lanes
+                        x += lanes
 
 
 @dataclass(frozen=True, eq=False)

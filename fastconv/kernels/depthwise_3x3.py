@@ -18,7 +18,7 @@ from fastconv.jit.records import Elements
 from .depthwise import write_outputs
 from .pointers import record
 from .shuffles import every_second, in_order, interleaved
-from .simd import fma, lanes, load, load_between, splat, store, store_first
+from .simd import fma, lanes_of, load, load_between, splat, store, store_first
 
 STRIP = 32  # rows; more would walk out of the first cache before the next column comes by
 
@@ -60,7 +60,7 @@ def _three(zero, row, column, columns, stride, edge):
         else:
             a, b, c = load(at), load(at + 1), load(at + 2)
         return a, b, c
-    more = lanes(zero) - 1
+    more = lanes_of(zero) - 1
     if edge:
         low, high = -column, columns - column
         far_low, far_high = low - more, high - more
@@ -98,7 +98,7 @@ def _nine(zero, weights):
 @jit.unfold
 def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride, edge):
     """Compute a vector of each output row from `y_begin` to `y_end` - 1, at column `x`."""
-    count = min(lanes(zero), job.out_width - x)
+    count = min(lanes_of(zero), job.out_width - x)
     column = x * stride - job.left
     to = out + (y_begin * job.out_width + x)
     w0, w1, w2, w3, w4, w5, w6, w7, w8 = _nine(zero, weights)
@@ -132,7 +132,7 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
 def slide_kernel(t, threads, zero, address):
     """Convolve some planes."""
     job = record(SlideJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = number % job.channels
         plane = job.x + number * job.height * job.width
@@ -147,7 +147,7 @@ def slide_kernel(t, threads, zero, address):
             x = 0
             while x < job.out_width:
                 column = x * job.stride - job.left
-                inside = column >= 0 and column + (width - 1) * job.stride + 3 <= job.width
+                inside = column >= 0 and column + (lanes - 1) * job.stride + 3 <= job.width
                 if job.stride == 1:
                     if inside:
                         _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 1, False)
@@ -157,9 +157,9 @@ def slide_kernel(t, threads, zero, address):
                     _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, False)
                 else:
                     _slide(zero, job, plane, out, end, weights, bias, x, y, y_end, 2, True)
-                x += width
-                if x < job.out_width and x > job.out_width - width:
-                    x = job.out_width - width  # again whole vectors, some of whose outputs are computed twice
+                x += lanes
+                if x < job.out_width and x > job.out_width - lanes:
+                    x = job.out_width - lanes  # again whole vectors, some of whose outputs are computed twice
 
 
 # --- the gradient by the input at stride 2 -----------------------------------------------------------------------
@@ -181,15 +181,15 @@ def _two(zero, job, plane, y, column, edge):
 @jit.unfold
 def _write_pair(zero, to, first, second, count, spill, end):
     """Write two vectors' elements by turns, up to `count` of them; the rest if it may `spill` and is before `end`."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     low, high = interleaved(first, second)
-    if count == 2 * width or (spill and to + 2 * width <= end):
+    if count == 2 * lanes or (spill and to + 2 * lanes <= end):
         store(to, low)
-        store(to + width, high)
+        store(to + lanes, high)
     else:
-        store_first(to, low, min(count, width))
-        if count > width:
-            store_first(to + width, high, count - width)
+        store_first(to, low, min(count, lanes))
+        if count > lanes:
+            store_first(to + lanes, high, count - lanes)
 
 
 @jit.unfold
@@ -198,8 +198,8 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
 
     With padding counted in, even rows and columns meet the kernel's first and last, odd ones the middle.
     """
-    count = min(2 * lanes(zero), job.out_width - x)
-    spill = job.out_width <= 2 * lanes(zero)
+    count = min(2 * lanes_of(zero), job.out_width - x)
+    spill = job.out_width <= 2 * lanes_of(zero)
     odd_column, odd_row = job.left % 2 != 0, job.top % 2 != 0
     column = (x + job.left + 1) // 2
     y = (y_begin + job.top + 1) // 2
@@ -232,7 +232,7 @@ def _spread(zero, job, plane, out, end, weights, x, y_begin, y_end, edge):
 def spread_kernel(t, threads, zero, address):
     """Compute the gradient of some planes; the job's input is the gradient of the output."""
     job = record(SlideJob, zero, address)
-    wide = 2 * lanes(zero)
+    wide = 2 * lanes_of(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         plane = job.x + number * job.height * job.width
         out = job.out + number * job.out_height * job.out_width
@@ -243,7 +243,7 @@ def spread_kernel(t, threads, zero, address):
             x = 0
             while x < job.out_width:
                 column = (x + job.left + 1) // 2
-                if column > 0 and column + lanes(zero) <= job.width:
+                if column > 0 and column + lanes_of(zero) <= job.width:
                     _spread(zero, job, plane, out, end, weights, x, y, y_end, False)
                 else:
                     _spread(zero, job, plane, out, end, weights, x, y, y_end, True)

@@ -13,8 +13,7 @@ from fastconv import jit
 from fastconv.jit.records import Elements, Words
 
 from . import layout, scratch
-from .gather import DEPTH_BLOCK
-from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
+from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .pointers import nowhere, record
 from .sizes import ceil_div, round_up
 

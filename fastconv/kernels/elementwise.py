@@ -11,7 +11,7 @@ from .pointers import record
 from .simd import (
     as_type,
     fma,
-    lanes,
+    lanes_of,
     load,
     load_between,
     not_above,
@@ -43,9 +43,9 @@ def relu_kernel(t, threads, zero, address):
     job = record(ReluJob, zero, address)
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
-    while n + lanes(zero) <= end:
+    while n + lanes_of(zero) <= end:
         store(job.out + n, rectified(load(job.x + n)))
-        n += lanes(zero)
+        n += lanes_of(zero)
     while n < end:
         value = job.x[n]
         job.out[n] = zero if value < zero else value
@@ -59,9 +59,9 @@ def relu_backward_kernel(t, threads, zero, address):
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
     none = splat(zero)
-    while n + lanes(zero) <= end:
+    while n + lanes_of(zero) <= end:
         store(job.out + n, where(not_above(load(job.y + n), none), none, load(job.gradient + n)))
-        n += lanes(zero)
+        n += lanes_of(zero)
     while n < end:
         job.out[n] = zero if job.y[n] <= zero else job.gradient[n]
         n += 1
@@ -95,23 +95,23 @@ class BiasGradJob(jit.Record):
 def bias_grad_kernel(t, threads, zero, address):
     """Sum some filters' planes over all images."""
     job = record(BiasGradJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     for k in range(job.filters * t // threads, job.filters * (t + 1) // threads):
         total = 0.0
         for image in range(job.images):
             plane = job.gradient + (image * job.filters + k) * job.plane
             n = 0
-            while n + 4 * width <= job.plane:
-                stop = min(n + _BLOCK * width, job.plane - 4 * width + 1)
+            while n + 4 * lanes <= job.plane:
+                stop = min(n + _BLOCK * lanes, job.plane - 4 * lanes + 1)
                 # Four sums at a time: an addition waits for the one before it, not for memory.
                 a = b = c = d = splat(zero)
                 while n < stop:
                     here = plane + n
                     a = a + load(here)
-                    b = b + load(here + width)
-                    c = c + load(here + 2 * width)
-                    d = d + load(here + 3 * width)
-                    n += 4 * width
+                    b = b + load(here + lanes)
+                    c = c + load(here + 2 * lanes)
+                    d = d + load(here + 3 * lanes)
+                    n += 4 * lanes
                 total += sum_of((a + b) + (c + d))
             while n < job.plane:
                 total += plane[n]
@@ -160,13 +160,13 @@ def adam_kernel(t, threads, zero, address):
     factors = (beta1, rest1, beta2, rest2, of_root, eps, of_m)
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
-    while n + lanes(zero) <= end:
+    while n + lanes_of(zero) <= end:
         gradient, parameter = load(job.gradient + n), load(job.parameter + n)
         parameter, m, v = _moved(gradient, parameter, load(job.m + n), load(job.v + n), factors)
         store(job.parameter + n, parameter)
         store(job.m + n, m)
         store(job.v + n, v)
-        n += lanes(zero)
+        n += lanes_of(zero)
     if n < end:  # in vectors too, so that rounding does not depend on where shares end
         count = end - n
         gradient, parameter = load_between(job.gradient + n, 0, count), load_between(job.parameter + n, 0, count)

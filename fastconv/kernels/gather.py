@@ -5,8 +5,8 @@ the kernel, a position an output pixel of any image of the batch. The weights, p
 microkernel; B is gathered from x a block of positions and taps at a time into a panel that stays in the core's cache,
 so that there is never an im2col buffer. The input gradient is the same product with rows and taps exchanged.
 
-Sums are made in blocks of at most :data:`DEPTH_BLOCK` terms that are then added up: one long chain of float32 additions
-would lose two digits at the depths of VGG-19.
+Sums are made in blocks of at most :data:`fastconv.kernels.microkernel.DEPTH_BLOCK` terms that are then added up: one
+long chain of float32 additions would lose two digits at the depths of VGG-19.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
 
 from . import layout, scratch
-from .microkernel import columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
+from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at, words_at
-from .simd import lanes, load, load_between, splat, store
+from .simd import lanes_of, load, load_between, splat, store
 from .sizes import ceil_div, round_up
 from .taps import Grid, Taps, extremes, offsets_in_copy
 
-DEPTH_BLOCK = 256
 B_BLOCK_BYTES = 64 << 10  # an eighth of a small L2 cache; a block of A takes a quarter, and C what it needs
 A_BLOCK_BYTES = 128 << 10
-SHORT_DEPTH = 64  # sums of so few terms are over soon: it is writing that takes time, and so is done in
-LONG_ROWS = 32  # panels at a stretch in each plane of the output
+SHORT_DEPTH = 64  # sums of so few terms are over soon, and most of the time goes into writing ...
+LONG_ROWS = 32  # ... so results are written for that many panels of a plane at a stretch
 FEW_TILES = 2  # a panel that is read so few times need not be gathered, if it can do without
 
 
@@ -240,7 +239,7 @@ def _pack_inside(zero, job, source, begin, end, to):
 @jit.inline
 def _copy_columns(zero, source, to):
     """Copy as many elements as a panel has columns."""
-    for n in range(0, columns_of_tile(zero), lanes(zero)):
+    for n in range(0, columns_of_tile(zero), lanes_of(zero)):
         store(to + n, load(source + n))
 
 
@@ -280,7 +279,7 @@ def _pack_runs(zero, job, panel, begin, end, to):
 def _pack_run(zero, job, row, column, length, to):
     """Gather one run of one tap from an input row; pixels beside the picture are 0."""
     start = row + column
-    for n in range(0, length, lanes(zero)):
+    for n in range(0, length, lanes_of(zero)):
         store(to + n, load_between(start + n, -(column + n), job.input.width - column - n))
 
 
@@ -332,7 +331,7 @@ def _pack_one_run(zero, job, group, run, begin, end, to):
 @jit.inline
 def _pack_zeros(zero, length, to):
     """Write zeros for a run of a tap outside the picture."""
-    for n in range(0, length, lanes(zero)):
+    for n in range(0, length, lanes_of(zero)):
         store(to + n, splat(zero))
 
 

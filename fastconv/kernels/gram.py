@@ -18,14 +18,13 @@ from fastconv import jit
 from fastconv.jit.records import Elements, Words
 
 from . import scratch
-from .microkernel import columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
+from .microkernel import DEPTH_BLOCK, columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import nowhere, prefetch_to_write, record
 from .shuffles import transpose_block
-from .simd import as_type, lanes, load, splat, store
+from .simd import as_type, lanes_of, load, splat, store
 from .sizes import ceil_div, round_up
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
-DEPTH_BLOCK = 256  # the same for the gradient, whose terms are channels
 BLOCK_BYTES = 256 << 10  # features that a thread packs at a time: half a small L2 cache
 ROW_BLOCK = 8  # row tiles of the gradient's matrix that meet all packed panels before the next ones
 
@@ -58,24 +57,24 @@ class GramJob(jit.Record):
 @jit.inline
 def _pack_panel(zero, job, channel, position, count, to):
     """Transpose a tile's columns of channels at `count` positions; channels that do not exist are 0."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     columns = columns_of_tile(zero)
     # Along few rows at a time: rows of many a picture fall on the same cache set.
-    for part in range(0, columns, width):
-        for p in range(0, count, width):
+    for part in range(0, columns, lanes):
+        for p in range(0, count, lanes):
             source = job.features + (channel + part) * job.positions + (position + p)
             here = to + (p * columns + part)
-            if channel + part + width <= job.channels and p + width <= count:
+            if channel + part + lanes <= job.channels and p + lanes <= count:
                 transpose_block(source, job.positions, here, columns)
             else:
-                for q in range(min(width, count - p)):
-                    for i in range(width):
+                for q in range(min(lanes, count - p)):
+                    for i in range(lanes):
                         exists = channel + part + i < job.channels
                         here[q * columns + i] = source[i * job.positions + q] if exists else zero
     if job.roots:
         for q in range(count):
             root = splat(job.roots[position + q])
-            for part in range(0, columns, width):
+            for part in range(0, columns, lanes):
                 here = to + (q * columns + part)
                 store(here, root * load(here))
 
@@ -84,16 +83,16 @@ def _pack_panel(zero, job, channel, position, count, to):
 def gram_kernel(t, threads, zero, address):
     """Multiply some positions' features with themselves."""
     job = record(GramJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     height = rows_of_tile()
     columns = columns_of_tile(zero)
     packed = job.scratch + t * job.scratch_size
     sums = packed + job.block_size
-    for n in range(0, job.channels * job.pitch, width):
+    for n in range(0, job.channels * job.pitch, lanes):
         store(sums + n, splat(zero))
-    units = (job.positions + width - 1) // width
-    begin = units * t // threads * width
-    end = min(job.positions, units * (t + 1) // threads * width)
+    units = (job.positions + lanes - 1) // lanes
+    begin = units * t // threads * lanes
+    end = min(job.positions, units * (t + 1) // threads * lanes)
     panel = columns * job.depth
     while begin < end:
         count = min(job.depth, end - begin)
@@ -184,21 +183,21 @@ class GramGradientJob(jit.Record):
 @jit.inline
 def _pack_positions(zero, job, position, count, to):
     """Copy `count` panels of positions: for each panel, for each channel, a tile's columns; 0 beyond the last."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     columns = columns_of_tile(zero)
     for channel in range(job.channels):
         source = job.features + channel * job.positions
         for panel in range(count):
-            for part in range(0, columns, width):
+            for part in range(0, columns, lanes):
                 at = position + panel * columns + part
                 here = to + ((panel * job.channels + channel) * columns + part)
-                if at + width <= job.positions:
+                if at + lanes <= job.positions:
                     value = load(source + at)
                     if job.weights:
                         value = value * load(job.weights + at)
                     store(here, value)
                 else:
-                    for i in range(width):
+                    for i in range(lanes):
                         value = zero
                         if at + i < job.positions:
                             value = source[at + i]

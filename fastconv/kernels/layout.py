@@ -11,7 +11,7 @@ from fastconv.jit.records import Elements
 
 from .pointers import nowhere, record
 from .shuffles import evens, interleaved, transpose_block
-from .simd import lanes, load, load_between, splat, store
+from .simd import lanes_of, load, load_between, splat, store
 
 
 class PaddedPlane(jit.Record):
@@ -61,25 +61,25 @@ def _copy_row(zero, source, first, step, columns, to, count, room):
     A vector may reach past the end, into what is written later, but not past the `room` elements that are left of the
     plane: the next plane may be another thread's.
     """
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     j = 0
-    whole = min(count - 1, room - width)  # the last place where a vector may begin
+    whole = min(count - 1, room - lanes)  # the last place where a vector may begin
     while j <= whole and step <= 2:
         column = first + j * step
         here = source + column
         if step == 1:
-            if column >= 0 and column + width <= columns:
+            if column >= 0 and column + lanes <= columns:
                 value = load(here)
             else:
                 value = load_between(here, -column, columns - column)
-        elif column >= 0 and column + 2 * width <= columns:
-            value = evens(load(here), load(here + width))
+        elif column >= 0 and column + 2 * lanes <= columns:
+            value = evens(load(here), load(here + lanes))
         else:
             low, high = -column, columns - column
-            right = load_between(here + width, low - width, high - width)
+            right = load_between(here + lanes, low - lanes, high - lanes)
             value = evens(load_between(here, low, high), right)
         store(to + j, value)
-        j += width
+        j += lanes
     while j < count:
         column = first + j * step
         to[j] = source[column] if column >= 0 and column < columns else zero
@@ -162,7 +162,7 @@ def _interleave_rest(zero, job, phases, plane, row_number, x, to):
 def interleave_kernel(t, threads, zero, address):
     """Put some planes together; vectors may reach into the row below, which is written later."""
     job = record(InterleaveJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         to = job.out + plane * job.height * job.width
         end = to + job.height * job.width
@@ -172,18 +172,18 @@ def interleave_kernel(t, threads, zero, address):
             first = _phase_row(phases[0], plane, row_number)
             x = 0
             if job.step_x == 1:
-                while x < job.width and to + (x + width) <= end:
+                while x < job.width and to + (x + lanes) <= end:
                     store(to + x, _phase_vector(zero, first, x))
-                    x += width
+                    x += lanes
             elif job.step_x == 2:
                 second = _phase_row(phases[1], plane, row_number)
                 j = 0
-                while x < job.width and to + (x + 2 * width) <= end:
+                while x < job.width and to + (x + 2 * lanes) <= end:
                     low, high = interleaved(_phase_vector(zero, first, j), _phase_vector(zero, second, j))
                     store(to + x, low)
-                    store(to + (x + width), high)
-                    j += width
-                    x += 2 * width
+                    store(to + (x + lanes), high)
+                    j += lanes
+                    x += 2 * lanes
             if x < job.width:
                 _interleave_rest(zero, job, phases, plane, row_number, x, to)
             to += job.width
@@ -219,7 +219,7 @@ class TransposeJob(jit.Record):
 def transpose_kernel(t, threads, zero, address):
     """Transpose some panels of rows."""
     job = record(TransposeJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     panels = (job.rows + job.panel_rows - 1) // job.panel_rows
     for unit in range(job.matrices * panels * t // threads, job.matrices * panels * (t + 1) // threads):
         matrix = unit // panels
@@ -229,9 +229,9 @@ def transpose_kernel(t, threads, zero, address):
         source = job.source + (matrix * job.source_matrix + row * job.source_row)
         out = job.out + (matrix * job.out_matrix + panel * job.out_panel)
         filled = job.panel_rows if job.fill != 0 else rows
-        whole_rows, whole_columns = rows // width * width, job.columns // width * width
-        for column in range(0, whole_columns, width):
-            for i in range(0, whole_rows, width):
+        whole_rows, whole_columns = rows // lanes * lanes, job.columns // lanes * lanes
+        for column in range(0, whole_columns, lanes):
+            for i in range(0, whole_rows, lanes):
                 here = source + (i * job.source_row + column)
                 transpose_block(here, job.source_row, out + (column * job.out_row + i), job.out_row)
         for column in range(job.columns):

@@ -23,8 +23,9 @@ from numba.extending import intrinsic
 from fastconv import jit
 
 from .ir import fma_ir, load_ir, prefetch_ir, relu_ir, scalar_ir, splat_ir, store_ir, vector_ir
-from .pointers import Pointer
+from .pointers import WORD, Pointer
 
+DEPTH_BLOCK = 256  # terms that callers let it add up at a time: longer chains of additions lose accuracy
 FETCH_ABOVE = 64  # terms: shorter sums are done before a line has come, and asking takes longer
 PREFETCHED_LINES = 3  # what one run of every row of a tile takes up, where :func:`strided_product` fetches ahead
 
@@ -212,7 +213,7 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
             with builder.if_then(builder.icmp_signed(">", depth, depth.type(FETCH_ABOVE))):
                 tile.fetch(c, pitch)
             with _plain_loop(builder, depth) as p:
-                offset = load_ir(builder, builder.add(offsets, tile.times(p, 8)), a.type)
+                offset = load_ir(builder, builder.add(offsets, tile.times(p, WORD)), a.type)
                 tile.step(tile.packed_row(a, p), builder.add(b, tile.times(offset, tile.item)))
             tile.finish(c, pitch, first, relu)
 
@@ -240,7 +241,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
             tile = _Tile(builder, zero, height)
 
             def row_starts(address: Any, table: Any) -> list[Any]:
-                numbers = [load_ir(builder, tile.plus(table, i * 8), intp) for i in range(height)]
+                numbers = [load_ir(builder, tile.plus(table, i * WORD), intp) for i in range(height)]
                 return [builder.add(address, tile.times(number, item)) for number in numbers]
 
             def run(begins: list[Any], begin_b: Any, length: Any) -> None:
@@ -254,7 +255,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
                 moved = builder.mul(q, jump)
                 begins = [builder.add(start, moved) for start in starts]
                 for line in range(PREFETCHED_LINES):
-                    prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * 64))
+                    prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * jit.LINE))
                 run(begins, builder.add(b, builder.mul(builder.mul(q, count), b_pitch)), count)
             with builder.if_then(builder.icmp_signed(">", more, intp(0))):
                 behind = builder.mul(builder.mul(times, count), b_pitch)

@@ -37,7 +37,7 @@ from fastconv.jit.records import Record, fields_of
 
 from .ir import load_ir, prefetch_ir, store_ir
 
-_WORD = np.dtype(np.intp).itemsize
+WORD = np.dtype(np.intp).itemsize
 
 
 # --- types ----------------------------------------------------------------------------------------------------------
@@ -58,7 +58,8 @@ class Struct(types.Type):
     def __init__(self, record: type[Record], element: types.Type):
         self.record, self.element = record, element
         self.size = np.dtype(record).itemsize
-        super().__init__(name=f"{record.__module__}.{record.__qualname__}({element})")
+        fields = " ".join(fields_of(record))  # else a class that is defined anew would be taken for the old one
+        super().__init__(name=f"{record.__module__}.{record.__qualname__}({element}: {fields})")
 
     def has(self, name: str) -> bool:
         """Whether there is a field of this name."""
@@ -91,7 +92,7 @@ class RecordType(types.Dummy):
 @register_model(Struct)
 class _AddressModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: types.Type):
-        super().__init__(dmm, fe_type, ir.IntType(8 * _WORD))
+        super().__init__(dmm, fe_type, ir.IntType(8 * WORD))
 
 
 register_model(RecordType)(models.OpaqueModel)
@@ -145,7 +146,7 @@ def nowhere(typingctx: Any, pointer: Any) -> Any:
     """Return a pointer of the type of another that points nowhere."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.IntType(8 * _WORD)(0)
+        return ir.IntType(8 * WORD)(0)
 
     return _checked(pointer)(pointer), codegen
 

@@ -26,7 +26,8 @@ from fastconv.jit.records import Elements, Words
 from .ir import load_ir, shuffle_ir, splat_ir, store_ir, vector_ir
 from .pointers import nowhere, record
 from .shuffles import dealt, dealt_order, every_second, in_order, interleaved, interleaved_dealt
-from .simd import Vector, as_type, challenge, either, equal, everywhere, lanes, load, splat, store, where
+from .simd import Vector, as_type, challenge, either, equal, everywhere, lanes_of, load, splat, store, where
+from .sizes import ceil_div
 
 
 class Window(jit.Record):
@@ -115,7 +116,7 @@ def _column(zero, first, stride):
     """Load an element of each of a vector of windows: every one from `first` on, or every second, out of order."""
     if stride == 1:
         return load(first)
-    return every_second(load(first), load(first + (lanes(zero) - 1)))
+    return every_second(load(first), load(first + (lanes_of(zero) - 1)))
 
 
 @jit.unfold
@@ -126,7 +127,7 @@ def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
     origin = y * job.width - job.window.left
     x = job.inside
     while x < job.inside_end:
-        x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
+        x = min(x, job.inside_end - lanes_of(zero))  # the last vector may repeat columns of the one before
         first = origin + x * stride
         best = offset = leftmost = splat(zero)
         for i in range(rows):
@@ -144,7 +145,7 @@ def _max_vectors(zero, job, plane, y, out, indices, rows, columns, stride, gap):
         store(out + x, best)
         if indices:
             _store_indices(indices + x, first, stride, offset)
-        x += lanes(zero)
+        x += lanes_of(zero)
 
 
 @jit.unfold
@@ -217,7 +218,7 @@ def max_pool_kernel(t, threads, zero, address):
         indices = job.indices + unit * job.small_width if job.indices else job.indices
         row, row_end = _places_inside(y, job.window.rows, job.window.dilation_y, job.height)
         rows = (row_end - row + job.window.dilation_y - 1) // job.window.dilation_y
-        if rows < 1 or job.inside_end - job.inside < lanes(zero):
+        if rows < 1 or job.inside_end - job.inside < lanes_of(zero):
             _max_windows(zero, job, plane, y, 0, job.small_width, out, indices)
             continue
         _max_windows(zero, job, plane, y, 0, job.inside, out, indices)
@@ -263,7 +264,7 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
     Such indices come from windows of 2x2 at stride 2. Each place is then written once, in passing, where filling
     with zeros and adding would write most twice and read many.
     """
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     right, below = splat(as_type(zero, 1)), splat(as_type(zero, job.width))
     found = right  # 1 while all of a lane were found in their tiles
     for y in range(job.small_height):
@@ -271,7 +272,7 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
         row = plane + first
         x = 0
         while x < job.small_width:
-            x = min(x, job.small_width - width)  # the last vector may repeat columns of the one before
+            x = min(x, job.small_width - lanes)  # the last vector may repeat columns of the one before
             grad = dealt(load(grads + (y * job.small_width + x)))
             offsets = _load_offsets(zero, indices + (y * job.small_width + x), first + 2 * x, 2)
             a, at_a = _where_at(zero, offsets, splat(zero), grad)
@@ -281,7 +282,7 @@ def _spread_over_tiles(zero, job, plane, grads, indices):
             found = where(either(either(at_a, at_b), either(at_c, at_d)), found, splat(zero))
             _store_dealt_pair(zero, row + 2 * x, a, b)
             _store_dealt_pair(zero, row + (2 * x + job.width), c, d)
-            x += width
+            x += lanes
         if not everywhere(equal(found, right)):
             return False
         if 2 * job.small_width < job.width:
@@ -296,7 +297,7 @@ def _store_pair(zero, to, even, odd):
     """Store two vectors, their elements in turn."""
     low, high = interleaved(even, odd)
     store(to, low)
-    store(to + lanes(zero), high)
+    store(to + lanes_of(zero), high)
 
 
 @jit.unfold
@@ -304,16 +305,16 @@ def _store_dealt_pair(zero, to, even, odd):
     """Store two vectors, their elements in turn, which are dealt."""
     low, high = interleaved_dealt(even, odd)
     store(to, low)
-    store(to + lanes(zero), high)
+    store(to + lanes_of(zero), high)
 
 
 @jit.inline
 def _fill(zero, to, count):
     """Write zeros."""
     n = 0
-    while n + lanes(zero) <= count:
+    while n + lanes_of(zero) <= count:
         store(to + n, splat(zero))
-        n += lanes(zero)
+        n += lanes_of(zero)
     while n < count:
         to[n] = zero
         n += 1
@@ -348,7 +349,7 @@ def max_pool_backward_kernel(t, threads, zero, address):
     outputs = job.small_height * job.small_width
     halves = job.small_height == job.height // 2 and job.small_width == job.width // 2
     # Windows of another size may give outputs of the same: the first index outside its tile tells.
-    in_tiles = halves and job.small_width >= lanes(zero) and size < EXACT_OFFSETS
+    in_tiles = halves and job.small_width >= lanes_of(zero) and size < EXACT_OFFSETS
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         plane = job.large + number * size
         grads = job.small + number * outputs
@@ -382,7 +383,7 @@ def _mean_vectors(zero, job, plane, y, scale, out, rows, columns, stride):
     origin = y * job.width - job.window.left
     x = job.inside
     while x < job.inside_end:
-        x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
+        x = min(x, job.inside_end - lanes_of(zero))  # the last vector may repeat columns of the one before
         total = splat(zero)
         for i in range(rows):
             for j in range(columns):
@@ -390,7 +391,7 @@ def _mean_vectors(zero, job, plane, y, scale, out, rows, columns, stride):
         if stride == 2:
             total = in_order(total)
         store(out + x, total * scale)
-        x += lanes(zero)
+        x += lanes_of(zero)
 
 
 @jit.unfold
@@ -415,7 +416,7 @@ def avg_pool_kernel(t, threads, zero, address):
         y = (unit - number * job.small_height) * job.window.stride_y - job.window.top
         plane = job.large + number * job.height * job.width
         out = job.small + unit * job.small_width
-        if job.inside_end - job.inside < lanes(zero):
+        if job.inside_end - job.inside < lanes_of(zero):
             _mean_windows(zero, job, plane, y, 0, job.small_width, out)
             continue
         _mean_windows(zero, job, plane, y, 0, job.inside, out)
@@ -449,7 +450,7 @@ def _gather_vectors(zero, job, grads, scale, row, windows, columns, stride):
     """Write a row of the input's gradient between the picture's sides, from `windows` rows of outputs over it."""
     x = job.inside + (columns - 1) // stride
     while x < job.inside_end:
-        x = min(x, job.inside_end - lanes(zero))  # the last vector may repeat columns of the one before
+        x = min(x, job.inside_end - lanes_of(zero))  # the last vector may repeat columns of the one before
         even = odd = splat(zero)
         for i in range(windows):
             grad = grads + i * job.small_width + x
@@ -462,7 +463,7 @@ def _gather_vectors(zero, job, grads, scale, row, windows, columns, stride):
             _store_pair(zero, place, even * scale, odd * scale)
         else:
             store(place, even * scale)
-        x += lanes(zero)
+        x += lanes_of(zero)
 
 
 @jit.inline
@@ -538,7 +539,7 @@ def avg_pool_backward_kernel(t, threads, zero, address):
     outputs = job.small_height * job.small_width
     # Windows, by their column, before which all that share a place with them lie between the picture's sides too.
     whole = job.inside_end - job.inside - (job.window.columns - 1) // job.window.stride_x
-    if job.window.columns >= job.window.stride_x and whole >= lanes(zero):
+    if job.window.columns >= job.window.stride_x and whole >= lanes_of(zero):
         rows = job.planes * job.height
         for unit in range(rows * t // threads, rows * (t + 1) // threads):
             number = unit // job.height
@@ -617,4 +618,4 @@ def _inside(g: PoolGeometry) -> tuple[int, int]:
     left, step, gap = g.padding[2], g.stride[1], g.dilation[1]
     if step > 2 or g.r * g.dilation[0] * g.w >= EXACT_OFFSETS:
         return 0, 0
-    return -(-left // step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)
+    return ceil_div(left, step), min(g.out_w, (g.w - 1 + left - (g.s - 1) * gap) // step + 1)

@@ -62,7 +62,7 @@ class _MaskModel(models.PrimitiveModel):
 
 
 @intrinsic
-def lanes(typingctx: Any, zero: Any) -> Any:
+def lanes_of(typingctx: Any, zero: Any) -> Any:
     """Return the elements of a vector, a constant of the compiled code."""
     count = jit.vector_bytes() * 8 // zero.bitwidth
 

@@ -17,7 +17,7 @@ from fastconv.jit.records import Bytes, Elements
 
 from .pointers import record
 from .shuffles import evens, interleaved, odds
-from .simd import as_type, challenge, equal, lanes, load, load_bytes, not_above, splat, store, store_bytes, where
+from .simd import as_type, challenge, equal, lanes_of, load, load_bytes, not_above, splat, store, store_bytes, where
 
 BLOCKED = 4  # in the trace of a window whose maximum is not above zero; 0 to 3 are places in row-major order
 MARGIN = 2 * jit.LINE  # bytes around a trace that vectors may reach into
@@ -59,9 +59,9 @@ def relu_trace_kernel(t, threads, zero, address):
     n = job.size * t // threads
     end = job.size * (t + 1) // threads
     none, one = splat(zero), splat(as_type(zero, 1))
-    while n + lanes(zero) <= end:
+    while n + lanes_of(zero) <= end:
         store_bytes(job.trace + n, where(not_above(load(job.values + n), none), none, one))
-        n += lanes(zero)
+        n += lanes_of(zero)
     while n < end:
         job.trace[n] = np.uint8(0) if job.values[n] <= zero else np.uint8(1)
         n += 1
@@ -88,7 +88,7 @@ class PoolTraceJob(jit.Record):
 def pool_relu_kernel(t, threads, zero, address):
     """Write the maxima of 2x2 windows of `large` to `small`, and their places to the trace."""
     job = record(PoolTraceJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     none, blocked = splat(zero), splat(as_type(zero, BLOCKED))
     one, two, three = splat(as_type(zero, 1)), splat(as_type(zero, 2)), splat(as_type(zero, 3))
     rows, columns = job.height // 2, job.width // 2
@@ -99,16 +99,16 @@ def pool_relu_kernel(t, threads, zero, address):
         small = job.small + unit * columns
         trace = job.trace + unit * columns
         x = 0
-        while x + width <= columns:
-            left, right = load(upper + 2 * x), load(upper + 2 * x + width)
+        while x + lanes <= columns:
+            left, right = load(upper + 2 * x), load(upper + 2 * x + lanes)
             best, place = evens(left, right), none
             best, place = challenge(odds(left, right), one, best, place)
-            left, right = load(lower + 2 * x), load(lower + 2 * x + width)
+            left, right = load(lower + 2 * x), load(lower + 2 * x + lanes)
             best, place = challenge(evens(left, right), two, best, place)
             best, place = challenge(odds(left, right), three, best, place)
             store(small + x, best)
             store_bytes(trace + x, where(not_above(best, none), blocked, place))
-            x += width
+            x += lanes
         while x < columns:
             best = upper[2 * x]
             place = 0
@@ -127,7 +127,7 @@ def pool_relu_kernel(t, threads, zero, address):
 def pool_relu_backward_kernel(t, threads, zero, address):
     """Write gradients of `small` to the places in `large` that the trace names, and zero everywhere else."""
     job = record(PoolTraceJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     none = splat(zero)
     rows, columns = job.height // 2, job.width // 2
     for unit in range(job.planes * job.height * t // threads, job.planes * job.height * (t + 1) // threads):
@@ -140,12 +140,12 @@ def pool_relu_backward_kernel(t, threads, zero, address):
             row = (plane * rows + y // 2) * columns
             small, trace = job.small + row, job.trace + row
             left, right = splat(as_type(zero, first)), splat(as_type(zero, first + 1))
-            while x + width <= columns:
+            while x + lanes <= columns:
                 place, grad = load_bytes(zero, trace + x), load(small + x)
                 low, high = interleaved(where(equal(place, left), grad, none), where(equal(place, right), grad, none))
                 store(large + 2 * x, low)
-                store(large + 2 * x + width, high)
-                x += width
+                store(large + 2 * x + lanes, high)
+                x += lanes
             while x < columns:
                 place, grad = np.intp(trace[x]), small[x]
                 large[2 * x] = grad if place == first else zero

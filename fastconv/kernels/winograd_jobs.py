@@ -10,7 +10,7 @@ import numpy as np
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
 
-from .simd import lanes
+from .simd import lanes_of
 from .sizes import ceil_div
 
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
@@ -122,7 +122,7 @@ def describe_block(zero, tiles, first, end, runs):
         rest = tile - image * tiles.rows * tiles.columns
         y = rest // tiles.columns
         x = rest - y * tiles.columns
-        length = min(tiles.columns - x, end - tile, lanes(zero))
+        length = min(tiles.columns - x, end - tile, lanes_of(zero))
         run = runs[count]
         run.image = image
         run.y = y

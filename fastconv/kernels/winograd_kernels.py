@@ -7,7 +7,7 @@ from fastconv.jit.records import Bytes, Elements, Words
 
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product
 from .pointers import elements_at, nowhere, record, records_at
-from .simd import lanes
+from .simd import lanes_of
 from .winograd_jobs import Input, InputGate, Output, Places, Run, Tiles, describe_block
 from .winograd_transforms import TEMPORARY_BYTES, transform_inputs, transform_kernels, transform_outputs
 from .winograd_weights import Layout
@@ -163,7 +163,7 @@ def fused_kernel(t, threads, zero, address):
 @jit.inline
 def _shared_pitch(zero, job):
     """Return elements from one channel to the next: its last vector must not reach into another thread's channel."""
-    return _columns_of(zero, job.tiles.end - job.tiles.first) + lanes(zero)
+    return _columns_of(zero, job.tiles.end - job.tiles.first) + lanes_of(zero)
 
 
 @jit.kernel

@@ -18,12 +18,12 @@ import numpy as np
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
 
-from .microkernel import tile_columns, tile_rows
+from .microkernel import DEPTH_BLOCK, tile_columns, tile_rows
 from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, Output, Places, Run, Tiles, place_size
 from .winograd_kernels import Weights, WinogradJob
 from .winograd_transforms import FAR, NEAR, TEMPORARY_BYTES, TURNED, TURNED_FACTORS
-from .winograd_weights import DEPTH_BLOCK, layout_of
+from .winograd_weights import layout_of
 
 ROW_BLOCK = 8  # row tiles of U that meet all panels of V before the next ones
 FUSED_TILES = 32  # tiles in a thread's own block, about: more would push V and M out of its cache

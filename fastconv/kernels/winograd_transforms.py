@@ -30,7 +30,7 @@ from .simd import (
     challenge,
     equal,
     fma,
-    lanes,
+    lanes_of,
     line_elements,
     load,
     load_between,
@@ -122,7 +122,7 @@ def transform_kernels(
     temporary : pointer
         To :data:`TEMPORARY_BYTES` bytes.
     """
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     pitch = 16  # at least the rows of a row tile
     for first in range(0, depth, 4):
         count = min(4, depth - first)
@@ -135,10 +135,10 @@ def transform_kernels(
             number = term // block_depth
             inside = term - number * block_depth
             last = inside == block_depth - 1 or term == depth - 1
-            for i in range(0, rows, width):
+            for i in range(0, rows, lanes):
                 g = temporary + ((term - first) * 9 * pitch + i)
                 u = to + (number * block + inside * rows + i)
-                here = min(width, rows - i) if last else width
+                here = min(lanes, rows - i) if last else lanes
                 if size == 4:
                     _kernel_4(zero, g, pitch, u, place, here)
                 else:
@@ -213,7 +213,7 @@ def _kernel_4(zero, g, pitch, u, place, count):
 @jit.inline
 def _store_kernel_row_4(zero, g0, g1, g2, u, place, count):
     t0, t1, t2, t3, t4, t5 = _kernel_row_4(zero, g0, g1, g2)
-    if count == lanes(zero):
+    if count == lanes_of(zero):
         store(u, t0)
         store(u + place, t1)
         store(u + 2 * place, t2)
@@ -238,7 +238,7 @@ def _row_of_patch(job, corner, row, shift, zeros):
 @jit.inline
 def _load_row(zero, row, low, high):
     """Load a vector of a row, of which lanes `low` to `high` - 1 lie in the picture; the others are 0."""
-    inside = low <= 0 and high >= lanes(zero)
+    inside = low <= 0 and high >= lanes_of(zero)
     return load(row) if inside else load_between(row, low, high)
 
 
@@ -249,30 +249,30 @@ def _unpooled_row(zero, job, here, column, lower, to):
     The first gradient lies `here` elements from the input's first, in column `column`; `lower` is 1 for the lower of
     the two rows, else 0.
     """
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     none = splat(zero)
     left, right = splat(as_type(zero, 2 * lower)), splat(as_type(zero, 2 * lower + 1))  # places of a window
     for n in range(3):
-        low = -column - n * width
-        value = _load_row(zero, job.input.first + (here + n * width), low, job.input.width + low)
-        place = load_bytes(zero, job.gate.trace + (here + n * width))
+        low = -column - n * lanes
+        value = _load_row(zero, job.input.first + (here + n * lanes), low, job.input.width + low)
+        place = load_bytes(zero, job.gate.trace + (here + n * lanes))
         low_half, high_half = interleaved(
             where(equal(place, left), value, none), where(equal(place, right), value, none)
         )
-        store(to + 2 * n * width, low_half)
-        store(to + (2 * n + 1) * width, high_half)
-        prefetch_to_read(job.input.first + (here + n * width + job.input.plane))
+        store(to + 2 * n * lanes, low_half)
+        store(to + (2 * n + 1) * lanes, high_half)
+        prefetch_to_read(job.input.first + (here + n * lanes + job.input.plane))
     prefetch_to_read(job.gate.trace + (here + job.input.plane))
 
 
 @jit.unfold
 def _rectified_row(zero, job, here, column, to):
     """Write five vectors of a row of gradients as a ReLU hands them on; the parameters as above."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     none = splat(zero)
     for n in range(5):
-        low = -column - n * width
-        at = here + n * width
+        low = -column - n * lanes
+        at = here + n * lanes
         value = _load_row(zero, job.input.first + at, low, job.input.width + low)
         prefetch_to_read(job.input.first + at + job.input.plane)
         if job.gate.kind == RELU_TRACE:
@@ -281,7 +281,7 @@ def _rectified_row(zero, job, here, column, to):
             output = _load_row(zero, job.gate.relu_output + at, low, job.input.width + low)
             prefetch_to_read(job.gate.relu_output + at + job.input.plane)
             value = where(not_above(output, none), none, value)
-        store(to + n * width, value)
+        store(to + n * lanes, value)
     if job.gate.kind == RELU_TRACE:
         prefetch_to_read(job.gate.trace + (here + job.input.plane))
 
@@ -309,16 +309,16 @@ def _gated_patch(zero, job, plane, top, left, patch):
     pointer
         To column `left` of the first row.
     """
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     pooled = job.gate.kind == POOL_TRACE
     column = left // 2 if pooled else left
     for i in range(6):
-        to = patch + i * 6 * width
+        to = patch + i * 6 * lanes
         row = (top + i) // 2 if pooled else top + i
         here = plane + row * job.input.width + column
         if row < 0 or row >= job.input.height:
             for n in range(6):
-                store(to + n * width, splat(zero))
+                store(to + n * lanes, splat(zero))
         elif pooled:
             _unpooled_row(zero, job, here, column, (top + i) % 2, to)
         else:
@@ -330,11 +330,11 @@ def _gated_patch(zero, job, plane, top, left, patch):
 @jit.inline
 def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
     """Transform the 6x6 patches of 4x4 tiles."""
-    width = lanes(zero)
-    zeros = temporary + 6 * 5 * width
+    lanes = lanes_of(zero)
+    zeros = temporary + 6 * 5 * lanes
     for n in range(5):
-        store(zeros + n * width, splat(zero))
-    patch = zeros + 5 * width
+        store(zeros + n * lanes, splat(zero))
+    patch = zeros + 5 * lanes
     for channel in range(begin, end):
         plane = job.input.first + channel * job.input.plane
         row_v = v + channel * pitch
@@ -354,11 +354,11 @@ def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
             else:
                 plane_at = run.image * job.input.image + channel * job.input.plane
                 row0 = _gated_patch(zero, job, plane_at, top, left, patch)
-                row1, row2, row3 = row0 + 6 * width, row0 + 12 * width, row0 + 18 * width
-                row4, row5 = row0 + 24 * width, row0 + 30 * width
-                left, right = 0, 6 * width
+                row1, row2, row3 = row0 + 6 * lanes, row0 + 12 * lanes, row0 + 18 * lanes
+                row4, row5 = row0 + 24 * lanes, row0 + 30 * lanes
+                left, right = 0, 6 * lanes
             for n in range(5):
-                at = n * width
+                at = n * lanes
                 if at % line_elements(zero) == 0 and job.gate.kind == NO_GATE:
                     following = at + job.input.plane
                     prefetch_to_read(row0 + following)
@@ -367,9 +367,9 @@ def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
                     prefetch_to_read(row3 + following)
                     prefetch_to_read(row4 + following)
                     prefetch_to_read(row5 + following)
-                low = -left - n * width
+                low = -left - n * lanes
                 high = right + low
-                if low <= 0 and high >= width:
+                if low <= 0 and high >= lanes:
                     t0, t1, t2, t3, t4, t5 = _input_row_4(
                         zero, load(row0 + at), load(row1 + at), load(row2 + at),
                         load(row3 + at), load(row4 + at), load(row5 + at),
@@ -381,19 +381,19 @@ def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
                         load_between(row4 + at, low, high), load_between(row5 + at, low, high),
                     )  # fmt: skip
                 store(temporary + at, t0)
-                store(temporary + 5 * width + at, t1)
-                store(temporary + 2 * 5 * width + at, t2)
-                store(temporary + 3 * 5 * width + at, t3)
-                store(temporary + 4 * 5 * width + at, t4)
-                store(temporary + 5 * 5 * width + at, t5)
+                store(temporary + 5 * lanes + at, t1)
+                store(temporary + 2 * 5 * lanes + at, t2)
+                store(temporary + 3 * 5 * lanes + at, t3)
+                store(temporary + 4 * 5 * lanes + at, t4)
+                store(temporary + 5 * 5 * lanes + at, t5)
             to = row_v + run.number
             for i in range(6):
-                row = temporary + i * 5 * width
+                row = temporary + i * 5 * lanes
                 d0, d1, d2, d3 = apart(
-                    load(row), load(row + width), load(row + 2 * width), load(row + 3 * width)
+                    load(row), load(row + lanes), load(row + 2 * lanes), load(row + 3 * lanes)
                 )  # fmt: skip
-                d4 = followed_by(d0, row[4 * width])
-                d5 = followed_by(d1, row[4 * width + 1])
+                d4 = followed_by(d0, row[4 * lanes])
+                d5 = followed_by(d1, row[4 * lanes + 1])
                 t0, t1, t2, t3, t4, t5 = _input_row_4(zero, d0, d1, d2, d3, d4, d5)
                 starts = job.v.starts + i * 6
                 store(to + starts[0], t0)
@@ -407,10 +407,10 @@ def _inputs_4(zero, job, runs, count, pitch, begin, end, v, temporary):
 @jit.inline
 def _output_rows_4(zero, job, bias, row):
     """Return the columns of a row of outputs: 0, 4, ..., then 1, 5, ... and so on."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     y0, y1, y2, y3 = _output_row_4(
-        zero, job.output.factors, load(row), load(row + width), load(row + 2 * width),
-        load(row + 3 * width), load(row + 4 * width), load(row + 5 * width),
+        zero, job.output.factors, load(row), load(row + lanes), load(row + 2 * lanes),
+        load(row + 3 * lanes), load(row + 4 * lanes), load(row + 5 * lanes),
     )  # fmt: skip
     y0, y1, y2, y3 = y0 + bias, y1 + bias, y2 + bias, y3 + bias
     if job.output.relu:
@@ -431,12 +431,12 @@ def _pooled(zero, y0, y1, y2, y3):
 @jit.inline
 def _write_pooled_4(zero, job, bias, element, y, count, temporary):
     """Pool a run's outputs by 2x2 as they are made; write `count` maxima of each row and, if wanted, their trace."""
-    width = lanes(zero)
-    spare = bytes_at(temporary + 4 * 6 * width)
+    lanes = lanes_of(zero)
+    spare = bytes_at(temporary + 4 * 6 * lanes)
     for i in range(min(2, job.output.height - y)):
-        row = temporary + 2 * i * 6 * width
+        row = temporary + 2 * i * 6 * lanes
         a0, a1, a2, a3 = _output_rows_4(zero, job, bias, row)
-        b0, b1, b2, b3 = _output_rows_4(zero, job, bias, row + 6 * width)
+        b0, b1, b2, b3 = _output_rows_4(zero, job, bias, row + 6 * lanes)
         left, left_place = _pooled(zero, a0, a1, b0, b1)
         right, right_place = _pooled(zero, a2, a3, b2, b3)
         low, high = interleaved(left, right)
@@ -444,18 +444,18 @@ def _write_pooled_4(zero, job, bias, element, y, count, temporary):
         to = job.output.first + element
         trace = job.output.trace + element
         prefetch_to_write(to + job.output.plane)
-        if count == 2 * width:
+        if count == 2 * lanes:
             store(to, low)
-            store(to + width, high)
+            store(to + lanes, high)
             if job.output.trace:
                 store_bytes(trace, low_place)
-                store_bytes(trace + width, high_place)
+                store_bytes(trace + lanes, high_place)
         else:
             store_first(to, low, count)
-            store_first(to + width, high, count - width)
+            store_first(to + lanes, high, count - lanes)
             if job.output.trace:
                 store_bytes(spare, low_place)
-                store_bytes(spare + width, high_place)
+                store_bytes(spare + lanes, high_place)
                 for n in range(count):
                     trace[n] = spare[n]
         element += job.output.width
@@ -464,14 +464,14 @@ def _write_pooled_4(zero, job, bias, element, y, count, temporary):
 @jit.inline
 def _write_relu_trace(zero, trace, y0, y1, y2, y3, count, spare):
     """Write, a byte each, whether `count` outputs let gradients pass; `spare` has room for four vectors of bytes."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     none = splat(zero)
-    to = trace if count == 4 * width else spare
+    to = trace if count == 4 * lanes else spare
     store_falsehoods(to, not_above(y0, none))
-    store_falsehoods(to + width, not_above(y1, none))
-    store_falsehoods(to + 2 * width, not_above(y2, none))
-    store_falsehoods(to + 3 * width, not_above(y3, none))
-    if count != 4 * width:
+    store_falsehoods(to + lanes, not_above(y1, none))
+    store_falsehoods(to + 2 * lanes, not_above(y2, none))
+    store_falsehoods(to + 3 * lanes, not_above(y3, none))
+    if count != 4 * lanes:
         for n in range(count):
             trace[n] = spare[n]
 
@@ -479,8 +479,8 @@ def _write_relu_trace(zero, trace, y0, y1, y2, y3, count, spare):
 @jit.inline
 def _outputs_4(zero, job, runs, count, pitch, begin, end, m, temporary):
     """Transform 6x6 products to 4x4 outputs, or to 2x2 maxima of them."""
-    width = lanes(zero)
-    spare = bytes_at(temporary + 4 * 6 * width)
+    lanes = lanes_of(zero)
+    spare = bytes_at(temporary + 4 * 6 * lanes)
     for channel in range(begin, end):
         row_m = m + channel * pitch
         bias = splat(zero)
@@ -500,10 +500,10 @@ def _outputs_4(zero, job, runs, count, pitch, begin, end, m, temporary):
                 m4 = load(source + starts[4 * 6])
                 m5 = load(source + starts[5 * 6])
                 y0, y1, y2, y3 = _output_row_4(zero, job.output.factors, m0, m1, m2, m3, m4, m5)
-                store(temporary + j * width, y0)
-                store(temporary + (6 + j) * width, y1)
-                store(temporary + (2 * 6 + j) * width, y2)
-                store(temporary + (3 * 6 + j) * width, y3)
+                store(temporary + j * lanes, y0)
+                store(temporary + (6 + j) * lanes, y1)
+                store(temporary + (2 * 6 + j) * lanes, y2)
+                store(temporary + (3 * 6 + j) * lanes, y3)
             element = channel * job.output.plane + run.image * job.output.image
             if job.output.pooled:
                 y, x = y // 2, x // 2
@@ -515,21 +515,21 @@ def _outputs_4(zero, job, runs, count, pitch, begin, end, m, temporary):
             columns = min(run.length * 4, job.output.width - x)
             for i in range(min(4, job.output.height - y)):
                 to = job.output.first + element
-                y0, y1, y2, y3 = _output_rows_4(zero, job, bias, temporary + i * 6 * width)
+                y0, y1, y2, y3 = _output_rows_4(zero, job, bias, temporary + i * 6 * lanes)
                 w0, w1, w2, w3 = together(y0, y1, y2, y3)
                 following = to + job.output.plane
-                for n in range(0, 4 * width, line_elements(zero)):
+                for n in range(0, 4 * lanes, line_elements(zero)):
                     prefetch_to_write(following + n)
-                if columns == 4 * width:
+                if columns == 4 * lanes:
                     store(to, w0)
-                    store(to + width, w1)
-                    store(to + 2 * width, w2)
-                    store(to + 3 * width, w3)
+                    store(to + lanes, w1)
+                    store(to + 2 * lanes, w2)
+                    store(to + 3 * lanes, w3)
                 else:
                     store_first(to, w0, columns)
-                    store_first(to + width, w1, columns - width)
-                    store_first(to + 2 * width, w2, columns - 2 * width)
-                    store_first(to + 3 * width, w3, columns - 3 * width)
+                    store_first(to + lanes, w1, columns - lanes)
+                    store_first(to + 2 * lanes, w2, columns - 2 * lanes)
+                    store_first(to + 3 * lanes, w3, columns - 3 * lanes)
                 if job.output.trace:
                     _write_relu_trace(zero, job.output.trace + element, w0, w1, w2, w3, columns, spare)
                 element += job.output.width
@@ -572,10 +572,10 @@ def _store_kernel_row_2(zero, g0, g1, g2, u, place, count):
 @jit.inline
 def _inputs_2(zero, job, runs, count, pitch, begin, end, v, temporary):
     """Transform the 4x4 patches of 2x2 tiles."""
-    width = lanes(zero)
-    zeros = temporary + 4 * 3 * width
+    lanes = lanes_of(zero)
+    zeros = temporary + 4 * 3 * lanes
     for n in range(3):
-        store(zeros + n * width, splat(zero))
+        store(zeros + n * lanes, splat(zero))
     for channel in range(begin, end):
         plane = job.input.first + channel * job.input.plane
         row_v = v + channel * pitch
@@ -589,22 +589,22 @@ def _inputs_2(zero, job, runs, count, pitch, begin, end, v, temporary):
             row2 = _row_of_patch(job, corner, top + 2, 2 * job.input.width, zeros)
             row3 = _row_of_patch(job, corner, top + 3, 3 * job.input.width, zeros)
             for n in range(3):
-                at = n * width
-                low = -left - n * width
+                at = n * lanes
+                low = -left - n * lanes
                 high = job.input.width + low
                 d0, d1 = load_between(row0 + at, low, high), load_between(row1 + at, low, high)
                 d2, d3 = load_between(row2 + at, low, high), load_between(row3 + at, low, high)
                 store(temporary + at, d0 - d2)
-                store(temporary + 3 * width + at, d1 + d2)
-                store(temporary + 6 * width + at, d2 - d1)
-                store(temporary + 9 * width + at, d3 - d1)
+                store(temporary + 3 * lanes + at, d1 + d2)
+                store(temporary + 6 * lanes + at, d2 - d1)
+                store(temporary + 9 * lanes + at, d3 - d1)
             to = row_v + run.number
             for i in range(4):
-                row = temporary + i * 3 * width
-                d0 = evens(load(row), load(row + width))
-                d1 = odds(load(row), load(row + width))
-                d2 = followed_by(d0, row[2 * width])
-                d3 = followed_by(d1, row[2 * width + 1])
+                row = temporary + i * 3 * lanes
+                d0 = evens(load(row), load(row + lanes))
+                d1 = odds(load(row), load(row + lanes))
+                d2 = followed_by(d0, row[2 * lanes])
+                d3 = followed_by(d1, row[2 * lanes + 1])
                 starts = job.v.starts + i * 4
                 store(to + starts[0], d0 - d2)
                 store(to + starts[1], d1 + d2)
@@ -615,7 +615,7 @@ def _inputs_2(zero, job, runs, count, pitch, begin, end, v, temporary):
 @jit.inline
 def _outputs_2(zero, job, runs, count, pitch, begin, end, m, temporary):
     """Transform 4x4 products to 2x2 outputs."""
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     for channel in range(begin, end):
         plane = job.output.first + channel * job.output.plane
         row_m = m + channel * pitch
@@ -631,18 +631,18 @@ def _outputs_2(zero, job, runs, count, pitch, begin, end, m, temporary):
                 starts = job.m.starts + j
                 m0, m1 = load(source + starts[0]), load(source + starts[4])
                 m2, m3 = load(source + starts[8]), load(source + starts[12])
-                store(temporary + j * width, m0 + m1 + m2)
-                store(temporary + (4 + j) * width, m1 - m2 + m3)
+                store(temporary + j * lanes, m0 + m1 + m2)
+                store(temporary + (4 + j) * lanes, m1 - m2 + m3)
             to = plane + (run.image * job.output.image + y * job.output.width + x)
             columns = min(run.length * 2, job.output.width - x)
             for i in range(min(2, job.output.height - y)):
-                row = temporary + i * 4 * width
-                m0, m1 = load(row), load(row + width)
-                m2, m3 = load(row + 2 * width), load(row + 3 * width)
+                row = temporary + i * 4 * lanes
+                m0, m1 = load(row), load(row + lanes)
+                m2, m3 = load(row + 2 * lanes), load(row + 3 * lanes)
                 y0, y1 = m0 + m1 + m2 + bias, m1 - m2 + m3 + bias
                 if job.output.relu:
                     y0, y1 = rectified(y0), rectified(y1)
                 w0, w1 = interleaved(y0, y1)
                 store_first(to, w0, columns)
-                store_first(to + width, w1, columns - width)
+                store_first(to + lanes, w1, columns - lanes)
                 to += job.output.width

@@ -22,7 +22,7 @@ from fastconv.jit.records import Bytes, Elements, Words
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
-from .simd import as_type, fma, lanes, load, splat, store
+from .simd import as_type, fma, lanes_of, load, splat, store
 from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
 from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
@@ -105,7 +105,7 @@ def _pixel(zero, gradient, plane, y, x):
 def _transform_gradients(zero, job, first, end, temporary):
     """Transform the output gradients of a block's tiles for units `first` to `end` - 1: a unit is a panel's tile."""
     tiles, gradient = job.tiles, job.gradient
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     columns = columns_of_tile(zero)
     count = tiles.end - tiles.first
     for unit in range(first, end):
@@ -117,23 +117,23 @@ def _transform_gradients(zero, job, first, end, temporary):
         x = (rest - rest // tiles.columns * tiles.columns) * TILE
         plane = gradient.first + (image * gradient.image + panel * gradient.height * gradient.width * columns)
         to = job.e.first + (panel * job.pitch + tile - tiles.first) * columns
-        for n in range(0, columns, width):
+        for n in range(0, columns, lanes):
             here = plane + n
             for j in range(TILE):
                 t0, t1, t2, t3, t4, t5 = _gradient_row(
                     zero, _pixel(zero, gradient, here, y, x + j), _pixel(zero, gradient, here, y + 1, x + j),
                     _pixel(zero, gradient, here, y + 2, x + j), _pixel(zero, gradient, here, y + 3, x + j),
                 )  # fmt: skip
-                store(temporary + j * width, t0)
-                store(temporary + (TILE + j) * width, t1)
-                store(temporary + (2 * TILE + j) * width, t2)
-                store(temporary + (3 * TILE + j) * width, t3)
-                store(temporary + (4 * TILE + j) * width, t4)
-                store(temporary + (5 * TILE + j) * width, t5)
+                store(temporary + j * lanes, t0)
+                store(temporary + (TILE + j) * lanes, t1)
+                store(temporary + (2 * TILE + j) * lanes, t2)
+                store(temporary + (3 * TILE + j) * lanes, t3)
+                store(temporary + (4 * TILE + j) * lanes, t4)
+                store(temporary + (5 * TILE + j) * lanes, t5)
             for i in range(PATCH):
-                row = temporary + i * TILE * width
+                row = temporary + i * TILE * lanes
                 t0, t1, t2, t3, t4, t5 = _gradient_row(
-                    zero, load(row), load(row + width), load(row + 2 * width), load(row + 3 * width)
+                    zero, load(row), load(row + lanes), load(row + 2 * lanes), load(row + 3 * lanes)
                 )
                 place = to + (i * PATCH * job.e.distance + n)
                 store(place, t0)
@@ -185,10 +185,10 @@ def sum_kernel(t, threads, zero, address):
 def filter_kernel(t, threads, zero, address):
     """Transform the sums of some channels to kernels."""
     job = record(WeightGradJob, zero, address)
-    width = lanes(zero)
+    lanes = lanes_of(zero)
     temporary = elements_at(zero, job.scratch + t * job.scratch_bytes)
     for channel in range(job.input.channels * t // threads, job.input.channels * (t + 1) // threads):
-        for n in range(0, job.gradient.panels * columns_of_tile(zero), width):
+        for n in range(0, job.gradient.panels * columns_of_tile(zero), lanes):
             source = job.sums.first + (channel * job.row + n)
             for j in range(PATCH):
                 at = source + j * job.sums.distance
@@ -197,14 +197,14 @@ def filter_kernel(t, threads, zero, address):
                     zero, load(at), load(at + down), load(at + 2 * down), load(at + 3 * down), load(at + 4 * down),
                     load(at + 5 * down),
                 )  # fmt: skip
-                store(temporary + j * width, y0)
-                store(temporary + (PATCH + j) * width, y1)
-                store(temporary + (2 * PATCH + j) * width, y2)
+                store(temporary + j * lanes, y0)
+                store(temporary + (PATCH + j) * lanes, y1)
+                store(temporary + (2 * PATCH + j) * lanes, y2)
             for i in range(3):
-                row = temporary + i * PATCH * width
+                row = temporary + i * PATCH * lanes
                 y0, y1, y2 = _kernel_row(
-                    zero, load(row), load(row + width), load(row + 2 * width), load(row + 3 * width),
-                    load(row + 4 * width), load(row + 5 * width),
+                    zero, load(row), load(row + lanes), load(row + 2 * lanes), load(row + 3 * lanes),
+                    load(row + 4 * lanes), load(row + 5 * lanes),
                 )  # fmt: skip
                 to = job.result + ((channel * 9 + i * 3) * job.row + n)
                 store(to, y0)

@@ -8,13 +8,11 @@ from fastconv import jit
 from fastconv.jit.records import Bytes, Elements
 
 from . import scratch
-from .microkernel import rows_of_tile, tile_rows
+from .microkernel import DEPTH_BLOCK, rows_of_tile, tile_rows
 from .pointers import elements_at, record
 from .sizes import ceil_div
 from .winograd_jobs import place_size
 from .winograd_transforms import TEMPORARY_BYTES, transform_kernels
-
-DEPTH_BLOCK = 256  # terms added up in registers, as in direct convolution
 
 
 class Layout(jit.Record):

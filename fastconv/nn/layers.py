@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from fastconv.conv import conv2d, conv2d_backward
+from fastconv.geometry import Array
 from fastconv.pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -19,8 +20,6 @@ from fastconv.pool import (
     relu,
     relu_backward,
 )
-
-Array = NDArray[Any]
 
 
 class Differentiable:

@@ -35,12 +35,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backend import backend
+from fastconv.geometry import Array
 from fastconv.nn.layers import Differentiable, float_dtype
-
-Array = NDArray[Any]
 
 UNIT = 57.6
 """Grey levels that are 1 to networks which take pixels from 0 to 1 divided by their standard deviation, 0.226.

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastconv.backend import backend
-
-Array = NDArray[Any]
+from fastconv.geometry import Array
 
 
 class Adam:

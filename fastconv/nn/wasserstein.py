@@ -17,12 +17,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.nn.layers import Differentiable
 from fastconv.nn.losses import UNIT, add_gram_gradient, check_features, gram_matrix
-
-Array = NDArray[Any]
 
 RIDGE = 1e-4 * UNIT**2
 """Added to the variances: at coarse scales there are more channels than positions, so covariances are singular."""

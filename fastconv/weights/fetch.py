@@ -144,15 +144,20 @@ def _pinned(requirements: Path) -> list[str]:
 
 def _run(command: list[str], folder: Path, source: Source) -> None:
     """Run an installer in `folder`, its progress going to our standard error and its complaints into our message."""
-    finished = subprocess.run(
-        command,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.__stderr__,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    try:
+        finished = subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.__stderr__,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise MissingWeightsError(
+            f"downloading {source.name} failed: {command[0]} cannot be started ({error}). {by_hand(source)}"
+        ) from error
     if finished.returncode:
         raise MissingWeightsError(f"downloading {source.name} failed: {_complaint(finished)}. {by_hand(source)}")
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.style.algorithm.options import Options
-
-Array = NDArray[Any]
 
 
 class RunningAverage:

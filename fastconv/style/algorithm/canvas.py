@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.style.images import Size, resize
-
-Array = NDArray[Any]
 
 GRID = 16  # pixels that become one position of relu5_1
 

@@ -10,12 +10,10 @@ import math
 import threading
 import weakref
 from queue import SimpleQueue
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from fastconv.geometry import Array
 
 CORRECTIONS = 5  # pairs of steps and gradients remembered; each costs 16 bytes a value
 RESTART_EVERY = 100  # evaluations

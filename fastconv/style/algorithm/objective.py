@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fastconv
+from fastconv.geometry import Array
 from fastconv.nn.losses import TotalVariation
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import one_blas_thread
@@ -21,8 +21,6 @@ from fastconv.style.algorithm.textures import (
     TextureTerm,
 )
 from fastconv.style.algorithm.tiles import Tile
-
-Array = NDArray[Any]
 
 
 class Losses(NamedTuple):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.nn.optim import Adam
 from fastconv.style.algorithm.canvas import resize_canvas
 from fastconv.style.algorithm.lbfgs import LBFGS
 from fastconv.style.algorithm.options import Options
 from fastconv.style.images import Size
 
-Array = NDArray[Any]
 Optimizer: TypeAlias = Adam | LBFGS
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.nn.losses import ContentLoss, StyleLoss
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss
@@ -25,7 +25,6 @@ from fastconv.style.algorithm.textures import (
 from fastconv.style.algorithm.tiles import Tile, plan_tiles
 from fastconv.style.images import Size
 
-Array = NDArray[Any]
 StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
 KnownTargets: TypeAlias = dict[tuple[int, Size], StyleTargets]  # by a style picture's number, height and width
 

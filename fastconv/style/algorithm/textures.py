@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from fastconv.geometry import Array
 from fastconv.nn.losses import StyleLoss, add_gram_gradient, gram_matrix
 from fastconv.nn.wasserstein import Moments, WassersteinLoss, add_moments_gradient, feature_moments
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.tiles import Tile
 
-Array = NDArray[Any]
 Summary: TypeAlias = "Array | Moments"
 TextureLoss: TypeAlias = StyleLoss | WassersteinLoss
 

@@ -13,17 +13,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from numpy.typing import NDArray
-
+from fastconv.geometry import Array
 from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
 from fastconv.style.algorithm.canvas import GRID, on_grid
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.options import Options
 from fastconv.style.images import Size
-
-Array = NDArray[Any]
 
 
 class Rectangle(NamedTuple):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from fastconv.geometry import Array
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness: ITU-R BT.601, which is that of JPEG's Y, Cb and Cr."""

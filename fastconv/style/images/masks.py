@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.style.images.colors import luma
 from fastconv.style.images.picture import ImageError, Picture, PictureLike
 from fastconv.style.images.reading import load
 from fastconv.style.images.sizes import Size
-
-Array = NDArray[Any]
 
 ASPECT_TOLERANCE = 0.02  # a mask that was resized to whole pixels is not exactly in proportion any more
 

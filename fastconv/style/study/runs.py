@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.nn.vgg import VGG19
 from fastconv.style.algorithm.canvas import to_canvas, to_planes
 from fastconv.style.algorithm.objective import Objective
@@ -19,8 +20,6 @@ from fastconv.style.running.progress import Progress
 from fastconv.style.study.settings import Setting
 from fastconv.style.transfer import Transfer
 from fastconv.weights import VGGWeights
-
-Array = NDArray[Any]
 
 MEASURED = (1, 2, 5, 10, 20, 50, 99, 200, 500, 1000)  # steps after which the gradients are measured
 

@@ -6,11 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
 from fastconv.style.algorithm.averaging import RunningAverage, average_decay
@@ -35,8 +34,6 @@ from fastconv.style.transfer.plan import Plan
 from fastconv.style.transfer.results import LossRecord, Step
 from fastconv.style.transfer.snapshot import Snapshot
 from fastconv.style.transfer.state import State
-
-Array = NDArray[Any]
 
 BLOW_UP = 1000.0  # times the loss of the step before, or the range of pixels
 LEARNING_RATE_CUT = 0.25  # after stepping back

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
+from fastconv.geometry import Array
 from fastconv.nn.optim import Adam
 from fastconv.style.algorithm.averaging import RunningAverage
 from fastconv.style.algorithm.lbfgs import LBFGS
@@ -18,8 +17,6 @@ from fastconv.style.algorithm.optimizers import Optimizer
 from fastconv.style.algorithm.scales import Scale
 from fastconv.style.transfer.results import LossRecord
 from fastconv.style.transfer.state import State
-
-Array = NDArray[Any]
 
 
 class AdamSnapshot(NamedTuple):

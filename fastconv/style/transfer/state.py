@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastconv.geometry import Array
 from fastconv.style.algorithm.averaging import RunningAverage
 from fastconv.style.algorithm.lbfgs import LBFGS
 from fastconv.style.algorithm.objective import Losses
 from fastconv.style.algorithm.optimizers import Optimizer
 from fastconv.style.algorithm.scales import Scale
-
-Array = NDArray[Any]
 
 
 @dataclass

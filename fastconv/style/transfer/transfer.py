@@ -17,9 +17,9 @@ from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 import fastconv
+from fastconv.geometry import Array
 from fastconv.style.algorithm.canvas import to_uint8
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.presets import options_of
@@ -33,8 +33,6 @@ from fastconv.style.transfer.plan import Plan, plan_for
 from fastconv.style.transfer.results import LossRecord, Result, Step
 from fastconv.style.transfer.snapshot import Snapshot
 from fastconv.weights import VGGWeights
-
-Array = NDArray[Any]
 
 
 class Transfer:
