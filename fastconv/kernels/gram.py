@@ -210,7 +210,7 @@ def _pack_positions(zero, job, position, count, to):
 def _add_cut_tile(zero, job, rows, a, b, length, total, count, temporary):
     """Add a product to a tile that only has `count` columns."""
     columns = columns_of_tile(zero)
-    product(zero, rows, a, b, columns, length, temporary, columns, 1, nowhere(a), 0)
+    product(zero, rows, a, b, columns, length, temporary, columns, 1)
     for i in range(rows):
         for j in range(count):
             total[i * job.positions + j] += temporary[i * columns + j]
@@ -242,7 +242,7 @@ def gram_gradient_kernel(t, threads, zero, address):
                         for i in range(rows):
                             prefetch_to_write(total + i * job.positions)
                         if position + columns <= job.positions:
-                            product(zero, rows, a, b, columns, length, total, job.positions, 0, nowhere(a), 0)
+                            product(zero, rows, a, b, columns, length, total, job.positions, 0)
                         else:
                             left = job.positions - position
                             _add_cut_tile(zero, job, rows, a, b, length, total, left, temporary)

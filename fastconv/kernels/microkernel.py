@@ -141,7 +141,7 @@ class _Tile:
             self._update(lambda i, j, value: self._repeated(self.plus(bias, i * self.item)))
 
     def finish(self, c: ir.Value, pitch: ir.Value, first: ir.Value, relu: ir.Value) -> None:
-        """Set C or add to it; see :func:`product`."""
+        """Set C or add to it; see :func:`scattered_product`."""
         builder, none = self.builder, first.type(0)
         row_c = [builder.add(c, self.times(pitch, i * self.item)) for i in range(self.rows)]
         with builder.if_then(builder.icmp_signed("==", first, none)):
@@ -177,26 +177,24 @@ def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, emit: Callable[[int],
 
 @intrinsic
 def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any, depth: Any, c: Any, pitch: Any,
-             first: Any, bias: Any, relu: Any) -> Any:  # fmt: skip
+             first: Any) -> Any:  # fmt: skip
     """Emit :func:`product`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu = args
+        _, rows, a, b, b_pitch, depth, c, pitch, first = args
 
         def emit(height: int) -> None:
             tile = _Tile(builder, zero, height)
-            tile.begin(first, bias)
             line = tile.times(b_pitch, tile.item)
             with _plain_loop(builder, depth) as p:
                 tile.step(tile.packed_row(a, p), builder.add(b, builder.mul(p, line)))
-            tile.finish(c, pitch, first, relu)
+            tile.finish(c, pitch, first, first.type(0))
 
         _for_any_height(builder, rows, emit)
         return context.get_dummy_value()
 
     number, _, elements = _argument_types(zero)
-    arguments = (number, elements, elements, number, number, elements, number, number, elements, number)
-    return types.void(zero, *arguments), codegen
+    return types.void(zero, number, elements, elements, number, number, elements, number, number), codegen
 
 
 @intrinsic
@@ -271,7 +269,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
 
 
 @jit.inline
-def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
+def product(zero, rows, a, b, b_pitch, depth, c, pitch, first):
     """Multiply a packed panel of A with one of B into a tile of C.
 
     Parameters
@@ -290,19 +288,24 @@ def product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu):
         The tile of C, and elements from one of its rows to the next.
     first : intp
         If not 0, C is set; else the product is added to it.
-    bias : pointer to elements
-        A number for each of the `rows`, added to it when `first`; or nowhere.
-    relu : intp
-        If not 0, negative results become 0 (NaN stays).
     """
-    _product(zero, rows, a, b, b_pitch, depth, c, pitch, first, bias, relu)
+    _product(zero, rows, a, b, b_pitch, depth, c, pitch, first)
 
 
 @jit.inline
 def scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu):
-    """Multiply as :func:`product`, but with a B whose row p begins ``offsets[p]`` elements after `b`.
+    """Multiply as :func:`product`, with rows of B that lie anywhere, a bias, and a ReLU.
 
-    `offsets` is a pointer to words.
+    Parameters
+    ----------
+    zero, rows, a, depth, c, pitch, first
+        As in :func:`product`.
+    b, offsets : pointer to elements, pointer to words
+        B, and how many elements after it each of its rows begins.
+    bias : pointer to elements
+        A number for each of the `rows`, added to it when `first`; or nowhere.
+    relu : intp
+        If not 0, negative results become 0 (NaN stays).
     """
     _scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, relu)
 

@@ -86,25 +86,22 @@ def _convolve(
     group : int
     """
     job, item = plan.job.copy(), x.itemsize
+    input, output = job.input, job.output
     if finish.pooled:
-        height, width = out.shape[2:]
-        job.output.height, job.output.width = height, width
-        job.output.plane, job.output.image, job.output.pooled = height * width, out[0].size, 1
-    x_before, out_before = group * job.input.channels * job.input.plane, group * job.output.channels * job.output.plane
-    job.input.first = jit.address_of(x) + x_before * item
+        output.height, output.width = out.shape[2:]
+        output.plane, output.image, output.pooled = out[0, 0].size, out[0].size, 1
+    x_before, out_before = group * input.channels * input.plane, group * output.channels * output.plane
+    input.first = jit.address_of(x) + x_before * item
     if gate is not None:
         job.gate = _gate_from(gate, x_before)
     job.weights.first = jit.address_of(u)
-    job.output.first = jit.address_of(out) + out_before * item
     if bias is not None:
-        job.output.bias = jit.address_of(bias) + group * job.output.channels * item
-    job.output.relu = finish.relu
+        output.bias = jit.address_of(bias) + group * output.channels * item
+    output.first, output.relu = jit.address_of(out) + out_before * item, finish.relu
     if finish.trace is not None:
-        job.output.trace = jit.address_of(finish.trace) + out_before
+        output.trace = jit.address_of(finish.trace) + out_before
     with scratch.borrow(plan.scratch_bytes) as memory:
-        job.v.first, job.m.first = memory, memory + plan.v_bytes
-        job.scratch = memory + plan.v_bytes + plan.m_bytes
-        _run(plan, job, x.dtype)
+        _run(plan, job, memory, x.dtype)
 
 
 def _gate_from(gate: Gate, before: int) -> InputGate:
@@ -115,11 +112,13 @@ def _gate_from(gate: Gate, before: int) -> InputGate:
     return InputGate(kind=RELU_OUTPUT, relu_output=first)
 
 
-def _run(plan: Plan, job: WinogradJob, dtype: np.dtype) -> None:
-    """Compute all tiles; `job` is changed on the way."""
+def _run(plan: Plan, job: WinogradJob, memory: int, dtype: np.dtype) -> None:
+    """Compute all tiles with the plan's scratch at an address; `job` is changed on the way."""
+    job.scratch = memory + plan.v_bytes + plan.m_bytes
     if plan.fused:
         fused_kernel(job, dtype, plan.threads)
         return
+    job.v.first, job.m.first = memory, memory + plan.v_bytes
     multiply = fresh_kernel if plan.fresh else product_kernel
     end = job.tiles.end
     for first in range(0, end, job.block):

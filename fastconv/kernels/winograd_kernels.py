@@ -6,7 +6,7 @@ from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
 
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product
-from .pointers import elements_at, nowhere, record, records_at
+from .pointers import elements_at, record, records_at
 from .simd import lanes_of
 from .winograd_jobs import Input, InputGate, Output, Places, Run, Tiles, describe_block
 from .winograd_transforms import TEMPORARY_BYTES, transform_inputs, transform_kernels, transform_outputs
@@ -98,7 +98,7 @@ def _multiply_along(zero, layout, depth, columns_end, pitch, rows, begin, end, u
                 row = tile * height
                 product(
                     zero, min(height, rows - row), u + tile * layout.panel, v + (term * pitch + column), pitch, length,
-                    m + (row * pitch + column), pitch, first, nowhere(m), 0,
+                    m + (row * pitch + column), pitch, first,
                 )  # fmt: skip
         u += layout.block
 

@@ -296,7 +296,8 @@ def _gated_patch(zero, job, plane, top, left, patch):
     Parameters
     ----------
     zero, job
-        As above.
+        As in :func:`transform_inputs`. The gate's kind is read from the job each time it is asked for: kept in a
+        variable, it makes LLVM write out all loops once for each kind.
     plane : intp
         Elements to the channel's plane.
     top, left : intp
@@ -310,21 +311,20 @@ def _gated_patch(zero, job, plane, top, left, patch):
         To column `left` of the first row.
     """
     lanes = lanes_of(zero)
-    pooled = job.gate.kind == POOL_TRACE
-    column = left // 2 if pooled else left
+    column = left // 2 if job.gate.kind == POOL_TRACE else left
     for i in range(6):
         to = patch + i * 6 * lanes
-        row = (top + i) // 2 if pooled else top + i
+        row = (top + i) // 2 if job.gate.kind == POOL_TRACE else top + i
         here = plane + row * job.input.width + column
         if row < 0 or row >= job.input.height:
             for n in range(6):
                 store(to + n * lanes, splat(zero))
-        elif pooled:
+        elif job.gate.kind == POOL_TRACE:
             _unpooled_row(zero, job, here, column, (top + i) % 2, to)
         else:
             _rectified_row(zero, job, here, column, to)
     # The first window of a pooling may begin a column to the left.
-    return patch + (left - column * 2) if pooled else patch
+    return patch + (left - column * 2) if job.gate.kind == POOL_TRACE else patch
 
 
 @jit.inline
