@@ -28,7 +28,7 @@ from fastconv.kernels.simd import (
     everywhere,
     fma,
     greater_or_nan,
-    lanes,
+    lanes_of,
     load,
     load_between,
     load_bytes,
@@ -169,7 +169,7 @@ def test_operation(name, dtype):
     @compiled
     def run(zero, address):
         job = record(Operands, zero, address)
-        store_all(job.out, lanes(zero), operation(zero, load(job.a), load(job.b), load(job.c), load(job.d)))
+        store_all(job.out, lanes_of(zero), operation(zero, load(job.a), load(job.b), load(job.c), load(job.d)))
 
     for a, b, c, d in vectors(dtype):
         with np.errstate(all="ignore"):
@@ -210,7 +210,7 @@ def test_lanes_and_splat(dtype):
     def run(zero, address):
         job = record(Operands, zero, address)
         store(job.out, splat(job.a[0]))
-        return lanes(zero)
+        return lanes_of(zero)
 
     a, out = np.array([3.5], dtype), np.zeros(jit.lanes(dtype), dtype)
     assert call(run, dtype, Operands(), a=a, out=out) == jit.lanes(dtype) == jit.vector_bytes() // dtype.itemsize
@@ -329,7 +329,7 @@ def test_bytes(dtype):
     def run(zero, address):
         job = record(Operands, zero, address)
         store(job.out, load_bytes(zero, job.trace))
-        store_bytes(job.trace + lanes(zero), load(job.out))
+        store_bytes(job.trace + lanes_of(zero), load(job.out))
 
     count = jit.lanes(dtype)
     trace = np.full(2 * count + 1, UNTOUCHED, np.uint8)
@@ -346,7 +346,7 @@ def test_truths_and_falsehoods(dtype):
         job = record(Operands, zero, address)
         mask = load_truths(zero, job.trace)
         store(job.out, where(mask, load(job.a), splat(zero)))
-        store_falsehoods(job.trace + lanes(zero), mask)
+        store_falsehoods(job.trace + lanes_of(zero), mask)
 
     count = jit.lanes(dtype)
     trace = np.full(2 * count + 1, UNTOUCHED, np.uint8)
