@@ -82,7 +82,7 @@ class TextureTerm:
     ----------
     layer : str
     texture : Texture
-    losses : sequence of StyleLoss or WassersteinLoss
+    losses : sequence of TextureLoss
     mask : ndarray, shape (h, w), optional
         Weights of the layer's positions in the whole picture.
     """
