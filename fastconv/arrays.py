@@ -69,6 +69,12 @@ def _take(nbytes: int) -> NDArray[np.uint8]:
     return np.empty(nbytes, np.uint8)
 
 
+def whole_lines(size: int, itemsize: int) -> int:
+    """Return `size` elements, rounded up to whole cache lines."""
+    line = LINE // itemsize
+    return -(-size // line) * line
+
+
 def aligned(size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array of `size` elements, uninitialised, that begins with a cache line."""
     memory = np.empty(size * dtype.itemsize + LINE, np.uint8)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.arrays import LINE, aligned
+from fastconv.arrays import aligned, whole_lines
 from fastconv.backend import Trace, backend
 from fastconv.geometry import Array
 from fastconv.nn.layers import float_dtype
@@ -77,12 +77,12 @@ def lay_out(stages: Sequence[Stage], wanted: Collection[str], needs_gradient: bo
     turns = max(sizes[0::2]), max(sizes[1::2], default=0)
     if not needs_gradient:
         return Layout(turns, 0, {}, {})
-    places, end, line = {}, 0, LINE // itemsize
+    places, end = {}, 0
     # The first layer's features are the largest and the cheapest: they are computed again.
     for stage, size in zip(stages[1:], sizes[1:], strict=True):
         if stage.name in wanted:
             places[stage.name] = end
-            end += -(-size // line) * line
+            end += whole_lines(size, itemsize)
     # Features that are kept tell as much as the trace of a ReLU.
     traces = {
         stage.name: stage.output_shape
