@@ -58,9 +58,17 @@ def _build() -> str:
         cpu,
         sorted(features),
         switches,
+        _settings_file(),
     )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:20]
+
+
+def _settings_file() -> bytes:
+    """Return the text of Numba's file of settings, which it looks for in the current folder only."""
+    with contextlib.suppress(OSError):
+        return Path(".numba_config.yaml").read_bytes()
+    return b""
 
 
 @functools.cache

@@ -83,6 +83,14 @@ class TestCache:
             remembered.cache_clear()
         assert jit.cache_dir() not in (None, usual)
 
+    def test_settings_in_a_file_of_the_current_folder_are(self, fresh_home, monkeypatch):
+        usual = jit.cache_dir()
+        monkeypatch.chdir(fresh_home)
+        (fresh_home / ".numba_config.yaml").write_text("opt: 1\n")
+        for remembered in (jit.cache_dir, cache._build):
+            remembered.cache_clear()
+        assert jit.cache_dir() not in (None, usual)
+
     def test_importing_compiles_and_writes_nothing(self, tmp_path):
         home = tmp_path / "cache"
         run_python("import fastconv; print(0)", FASTCONV_CACHE_DIR=str(home))
