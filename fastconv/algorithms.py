@@ -167,35 +167,19 @@ class _Direct(_Separate):
         direct_weight_grad.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
 
 
-class _SmallTiles(_Separate):
-    """`fastconv.kernels.winograd` with tiles of 2x2 outputs as an `Algorithm`."""
+class _Winograd:
+    """`fastconv.kernels.winograd` with tiles of `tile` by `tile` outputs as an `Algorithm`."""
 
-    one_packing = True
-    _tile = 2
+    one_packing = False
+
+    def __init__(self, tile: int):
+        self._tile = tile
 
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         return winograd.why_not(geometry, pass_, self._tile) or _not_compiled()
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
-        fresh = not keep and costs.worth_transforming_on_the_way(geometry, weight.itemsize, self._tile)
-        return winograd.pack(weight, geometry.groups, self._tile, fresh=fresh)
-
-    def _convolve(
-        self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array
-    ) -> None:
-        winograd.forward(x, packing, bias, Finish(relu), geometry, out, self._tile)
-
-    def _convolve_back(self, grad_output: Array, packing: Packing, geometry: ConvGeometry, out: Array) -> None:
-        winograd.input_grad(grad_output, packing, None, geometry, out, self._tile)
-
-    def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        raise NotImplementedError(self.why_not(geometry, "weight_grad"))
-
-
-class _LargeTiles(_SmallTiles):
-    """The same with tiles of 4x4 outputs, which are pooled and gated on the way to and from memory."""
-
-    _tile = 4
+        return winograd.pack(weight, geometry.groups, pass_, keep=keep)
 
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, finish: Finish, geometry: ConvGeometry, out: Array
@@ -208,16 +192,17 @@ class _LargeTiles(_SmallTiles):
         winograd.input_grad(grad_output, packing, gate, geometry, out, self._tile)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        corner = geometry.padding[0], geometry.padding[2]
-        winograd_weight_grad.weight_grad(grad_output, x, corner, geometry.groups, out)
+        if self._tile != 4:
+            raise NotImplementedError(self.why_not(geometry, "weight_grad"))
+        winograd_weight_grad.weight_grad(grad_output, x, geometry, out)
 
 
 ALGORITHMS: dict[str, Algorithm] = {
     "loops": _Reference(loops),
     "im2col": _Reference(im2col),
     "direct": _Direct(),
-    "winograd": _LargeTiles(),
-    "winograd2": _SmallTiles(),
+    "winograd": _Winograd(4),
+    "winograd2": _Winograd(2),
 }
 
 

@@ -75,6 +75,17 @@ def element_bytes(kind: ir.Type) -> int:
     return 4 if isinstance(element, ir.FloatType) else 8
 
 
+def lanes_between_ir(builder: ir.IRBuilder, first: ir.Value, end: ir.Value, count: int) -> ir.Value:
+    """Return a mask of `count` lanes, true from `first` to `end` - 1 (both of 32 bits)."""
+    numbers = ir.VectorType(ir.IntType(32), count)
+    lane = ir.Constant(numbers, list(range(count)))
+
+    def bound(value: ir.Value) -> ir.Value:
+        return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
+
+    return builder.and_(builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end)))
+
+
 def masked_load_ir(builder: ir.IRBuilder, address: ir.Value, mask: ir.Value, kind: ir.VectorType) -> ir.Value:
     """Load the lanes where `mask` is true; the others are zero, and their memory is not touched."""
     pointer = builder.inttoptr(address, kind.as_pointer())

@@ -45,6 +45,42 @@ def tile_columns(dtype: np.dtype) -> int:
     return tile_vectors() * jit.lanes(dtype)
 
 
+def strip_rows() -> int:
+    """Rows of a full tile of :func:`blocked_product`."""
+    return 28 if jit.vector_bytes() == 64 else 6
+
+
+def strip_vectors() -> int:
+    """Vectors in its rows."""
+    return 1 if jit.vector_bytes() == 64 else 2
+
+
+def strip_columns(dtype: np.dtype) -> int:
+    """Elements in its rows."""
+    return strip_vectors() * jit.lanes(dtype)
+
+
+@intrinsic
+def rows_of_strip(typingctx: Any) -> Any:
+    """Return :func:`strip_rows` in compiled code, as a constant."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, strip_rows())
+
+    return types.intp(), codegen
+
+
+@intrinsic
+def columns_of_strip(typingctx: Any, zero: Any) -> Any:
+    """Return :func:`strip_columns` in compiled code, as a constant."""
+    columns = strip_vectors() * jit.vector_bytes() * 8 // zero.bitwidth
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, columns)
+
+    return types.intp(zero), codegen
+
+
 @intrinsic
 def rows_of_tile(typingctx: Any) -> Any:
     """Return :func:`tile_rows` in compiled code, as a constant."""
@@ -90,11 +126,11 @@ def _plain_loop(builder: ir.IRBuilder, count: ir.Value) -> Iterator[ir.Value]:
 class _Tile:
     """Emits the parts of a product: accumulators of `rows` rows, steps along the depth, and the way into C."""
 
-    def __init__(self, builder: ir.IRBuilder, element: Any, rows: int):
+    def __init__(self, builder: ir.IRBuilder, element: Any, rows: int, vectors: int):
         self.builder = builder
         self.vector, self.scalar = vector_ir(element), scalar_ir(element)
         self.item = element.bitwidth // 8
-        self.rows, self.wide = rows, tile_vectors()
+        self.rows, self.wide = rows, vectors
         self.row_bytes = self.wide * self.vector.count * self.item
         self.cells = [(i, j) for i in range(rows) for j in range(self.wide)]
         zero = ir.Constant(self.vector, None)
@@ -119,7 +155,12 @@ class _Tile:
 
     def step(self, scalars: list[ir.Value], row_b: ir.Value) -> None:
         """Add the products of one scalar a row of A (by address) with a row of B."""
-        vectors = [self._vector_at(row_b, j) for j in range(self.wide)]
+        vector_bytes = self.vector.count * self.item
+        self.step_blocks(scalars, [self.plus(row_b, j * vector_bytes) for j in range(self.wide)])
+
+    def step_blocks(self, scalars: list[ir.Value], row_b: list[ir.Value]) -> None:
+        """Add the same, with each vector of the row of B by address."""
+        vectors = [load_ir(self.builder, address, self.vector) for address in row_b]
         for i, address in enumerate(scalars):
             factor = self._repeated(address)
             for j in range(self.wide):
@@ -152,6 +193,19 @@ class _Tile:
             at = self.plus(row_c[i], j * self.vector.count * self.item)
             store_ir(builder, builder.load(self.total[i, j]), at)
 
+    def finish_blocks(self, c: ir.Value, block: ir.Value, first: ir.Value) -> None:
+        """Set C or add to it, whose columns come in blocks of a vector; see :func:`blocked_product`."""
+        builder, vector_bytes = self.builder, self.vector.count * self.item
+        blocks = [builder.add(c, self.times(block, j * self.item)) for j in range(self.wide)]
+
+        def place(i: int, j: int) -> ir.Value:
+            return self.plus(blocks[j], i * vector_bytes)
+
+        with builder.if_then(builder.icmp_signed("==", first, first.type(0))):
+            self._update(lambda i, j, value: builder.fadd(value, load_ir(builder, place(i, j), self.vector)))
+        for i, j in self.cells:
+            store_ir(builder, builder.load(self.total[i, j]), place(i, j))
+
     def _update(self, function: Callable[[int, int, ir.Value], ir.Value]) -> None:
         for i, j in self.cells:
             self.builder.store(function(i, j, self.builder.load(self.total[i, j])), self.total[i, j])
@@ -162,11 +216,11 @@ def _argument_types(zero: types.Type) -> tuple[types.Type, types.Type, types.Typ
     return types.intp, Pointer(types.intp), Pointer(zero)
 
 
-def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, emit: Callable[[int], None]) -> None:
+def _for_any_height(builder: ir.IRBuilder, rows: ir.Value, most: int, emit: Callable[[int], None]) -> None:
     """Emit a product for each height that a tile may have, and the choice among them by `rows`."""
     after = builder.append_basic_block("multiplied")
     choice = builder.switch(rows, after)
-    for height in range(1, tile_rows() + 1):
+    for height in range(1, most + 1):
         block = builder.append_basic_block(f"rows_{height}")
         choice.add_case(height, block)
         builder.position_at_end(block)
@@ -184,13 +238,13 @@ def _product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, b_pitch: Any,
         _, rows, a, b, b_pitch, depth, c, pitch, first = args
 
         def emit(height: int) -> None:
-            tile = _Tile(builder, zero, height)
+            tile = _Tile(builder, zero, height, tile_vectors())
             line = tile.times(b_pitch, tile.item)
             with _plain_loop(builder, depth) as p:
                 tile.step(tile.packed_row(a, p), builder.add(b, builder.mul(p, line)))
             tile.finish(c, pitch, first, first.type(0))
 
-        _for_any_height(builder, rows, emit)
+        _for_any_height(builder, rows, tile_rows(), emit)
         return context.get_dummy_value()
 
     number, _, elements = _argument_types(zero)
@@ -206,7 +260,7 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
         _, rows, a, b, offsets, depth, c, pitch, first, bias, relu = args
 
         def emit(height: int) -> None:
-            tile = _Tile(builder, zero, height)
+            tile = _Tile(builder, zero, height, tile_vectors())
             tile.begin(first, bias)
             with builder.if_then(builder.icmp_signed(">", depth, depth.type(FETCH_ABOVE))):
                 tile.fetch(c, pitch)
@@ -215,7 +269,7 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
                 tile.step(tile.packed_row(a, p), builder.add(b, tile.times(offset, tile.item)))
             tile.finish(c, pitch, first, relu)
 
-        _for_any_height(builder, rows, emit)
+        _for_any_height(builder, rows, tile_rows(), emit)
         return context.get_dummy_value()
 
     number, numbers, elements = _argument_types(zero)
@@ -236,7 +290,7 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
         step, jump, ahead, b_pitch = (builder.mul(value, intp(item)) for value in (step, jump, ahead, b_pitch))
 
         def emit(height: int) -> None:
-            tile = _Tile(builder, zero, height)
+            tile = _Tile(builder, zero, height, tile_vectors())
 
             def row_starts(address: Any, table: Any) -> list[Any]:
                 numbers = [load_ir(builder, tile.plus(table, i * WORD), intp) for i in range(height)]
@@ -260,12 +314,70 @@ def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any,
                 run(row_starts(rest, rest_rows), builder.add(b, behind), more)
             tile.finish(c, pitch, first, intp(0))
 
-        _for_any_height(builder, rows, emit)
+        _for_any_height(builder, rows, tile_rows(), emit)
         return context.get_dummy_value()
 
     number, numbers, elements = _argument_types(zero)
     along_a = (number, elements, numbers, number, number, number, number, number, elements, numbers, number)
     return types.void(zero, *along_a, elements, number, elements, number, number), codegen
+
+
+@intrinsic
+def _blocked_product(typingctx: Any, zero: Any, rows: Any, a: Any, a_block: Any, depth: Any, b: Any, c: Any,
+                     c_block: Any, first: Any) -> Any:  # fmt: skip
+    """Emit :func:`blocked_product`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, rows, a, a_block, depth, b, c, c_block, first = args
+        intp = a.type
+
+        def emit(height: int) -> None:
+            tile = _Tile(builder, zero, height, strip_vectors())
+            lanes = tile.vector.count
+            blocks = builder.sdiv(builder.add(depth, intp(lanes - 1)), intp(lanes))
+            with _plain_loop(builder, blocks) as block:
+                a_here = builder.add(a, builder.mul(block, tile.times(a_block, tile.item)))
+                b_here = builder.add(b, tile.times(block, lanes * tile.row_bytes))
+                left = builder.sub(depth, tile.times(block, lanes))
+                count = builder.select(builder.icmp_signed("<", left, intp(lanes)), left, intp(lanes))
+                with _plain_loop(builder, count) as p:
+                    column = builder.add(a_here, tile.times(p, tile.item))
+                    scalars = [tile.plus(column, i * lanes * tile.item) for i in range(height)]
+                    tile.step(scalars, builder.add(b_here, tile.times(p, tile.row_bytes)))
+            tile.finish_blocks(c, c_block, first)
+
+        _for_any_height(builder, rows, strip_rows(), emit)
+        return context.get_dummy_value()
+
+    number, _, elements = _argument_types(zero)
+    return types.void(zero, number, elements, number, number, elements, elements, number, number), codegen
+
+
+@intrinsic
+def _summed_product(typingctx: Any, zero: Any, rows: Any, a: Any, depth: Any, b: Any, b_block: Any, c: Any,
+                    c_block: Any, first: Any) -> Any:  # fmt: skip
+    """Emit :func:`summed_product`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, rows, a, depth, b, b_block, c, c_block, first = args
+
+        def emit(height: int) -> None:
+            tile = _Tile(builder, zero, height, strip_vectors())
+            vector_bytes = tile.vector.count * tile.item
+            blocks = [builder.add(b, tile.times(b_block, j * tile.item)) for j in range(tile.wide)]
+            with _plain_loop(builder, depth) as p:
+                along = tile.times(p, vector_bytes)
+                row = builder.add(a, along)
+                scalars = [tile.plus(row, i * tile.item) for i in range(height)]
+                tile.step_blocks(scalars, [builder.add(block, along) for block in blocks])
+            tile.finish_blocks(c, c_block, first)
+
+        most = min(strip_rows(), vector_ir(zero).count)
+        _for_any_height(builder, rows, most, emit)
+        return context.get_dummy_value()
+
+    number, _, elements = _argument_types(zero)
+    return types.void(zero, number, elements, number, elements, number, elements, number, number), codegen
 
 
 @jit.inline
@@ -336,3 +448,46 @@ def strided_product(
     _strided_product(
         zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
     )  # fmt: skip
+
+
+@jit.inline
+def blocked_product(zero, rows, a, a_block, depth, b, c, c_block, first):
+    """Multiply a strip of A with a packed panel of B into a tile of C, where A and C come in blocks of columns.
+
+    A block has as many columns as a vector has lanes: (block, row, column of the block). What is a block of columns of
+    C to one product can so be a block of terms of A to the next, with any number of rows.
+
+    Parameters
+    ----------
+    zero, depth, first
+        As in :func:`product`.
+    rows : intp
+        Rows of the tile, from 1 to :func:`strip_rows`.
+    a, a_block : pointer to elements, intp
+        The first term of A's first row, and elements from one block to the next.
+    b : pointer to elements
+        B's panel, (depth, :func:`strip_columns`), contiguous.
+    c, c_block : pointer to elements, intp
+        Likewise for C.
+    """
+    _blocked_product(zero, rows, a, a_block, depth, b, c, c_block, first)
+
+
+@jit.inline
+def summed_product(zero, rows, a, depth, b, b_block, c, c_block, first):
+    """Multiply some columns of one block of A, transposed, with blocks of columns of B.
+
+    Parameters
+    ----------
+    zero, first
+        As in :func:`product`.
+    rows, c, c_block
+        As in :func:`blocked_product`; no more rows than a vector has lanes.
+    a : pointer to elements
+        The first of the columns that are C's rows, in A's first row.
+    depth : intp
+        Rows of A and B: terms of each sum.
+    b, b_block : pointer to elements, intp
+        The first row of the first of :func:`strip_vectors` blocks of B, and elements from one block to the next.
+    """
+    _summed_product(zero, rows, a, depth, b, b_block, c, c_block, first)

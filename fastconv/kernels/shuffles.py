@@ -9,7 +9,7 @@ from numba import types
 from numba.core import errors
 from numba.extending import intrinsic
 
-from .ir import load_ir, shuffle_ir, store_ir, vector_ir
+from .ir import lanes_between_ir, load_ir, masked_load_ir, shuffle_ir, store_ir, vector_ir
 
 
 @intrinsic
@@ -185,29 +185,74 @@ def followed_by(typingctx: Any, vector: Any, scalar: Any) -> Any:
     return vector(vector, scalar), codegen
 
 
+def _place(builder: ir.IRBuilder, address: ir.Value, pitch: ir.Value, number: ir.Value | int, item: int) -> ir.Value:
+    """Return the address of a row."""
+    number = pitch.type(number * item) if isinstance(number, int) else builder.mul(number, pitch.type(item))
+    return builder.add(address, builder.mul(pitch, number))
+
+
+def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """Transpose as many vectors as each has lanes.
+
+    Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
+    """
+    n = len(rows)
+    low = [lane for k in range(n // 2) for lane in (k, n + k)]
+    high = [lane + n // 2 for lane in low]
+    for _ in range(n.bit_length() - 1):
+        pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
+        rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, high)]
+    return rows
+
+
+def _check_same(source: Any, to: Any) -> None:
+    if source != to:
+        raise errors.TypingError(f"a block of {source.element} cannot be transposed to {to.element}")
+
+
 @intrinsic
 def transpose_block(typingctx: Any, source: Any, source_pitch: Any, to: Any, to_pitch: Any) -> Any:
     """Transpose as many rows as a vector has lanes, of one vector each; pitches are elements from row to row."""
-    if source != to:
-        raise errors.TypingError(f"a block of {source.element} cannot be transposed to {to.element}")
+    _check_same(source, to)
     element = source.element
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         source, source_pitch, to, to_pitch = args
-        kind = vector_ir(element)
-        n = kind.count
-
-        def place(address: ir.Value, pitch: ir.Value, number: int) -> ir.Value:
-            return builder.add(address, builder.mul(pitch, pitch.type(number * (element.bitwidth // 8))))
-
-        rows = [load_ir(builder, place(source, source_pitch, number), kind) for number in range(n)]
-        # Each round interleaves row i with row i + n/2: after log2(n) of them, columns have become rows.
-        low = [lane for k in range(n // 2) for lane in (k, n + k)]
-        for _ in range(n.bit_length() - 1):
-            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
-            rows = [shuffle_ir(builder, a, b, part) for a, b in pairs for part in (low, [x + n // 2 for x in low])]
-        for number, row in enumerate(rows):
-            store_ir(builder, row, place(to, to_pitch, number))
+        kind, item = vector_ir(element), element.bitwidth // 8
+        places = (_place(builder, source, source_pitch, number, item) for number in range(kind.count))
+        rows = [load_ir(builder, place, kind) for place in places]
+        for number, row in enumerate(_transposed(builder, rows)):
+            store_ir(builder, row, _place(builder, to, to_pitch, number, item))
         return context.get_dummy_value()
 
     return types.void(source, types.intp, to, types.intp), codegen
+
+
+@intrinsic
+def transpose_part(typingctx: Any, source: Any, source_pitch: Any, rows: Any, first: Any, end: Any, to: Any,
+                   to_pitch: Any) -> Any:  # fmt: skip
+    """Transpose as :func:`transpose_block` what there is of a block: its first `rows`, lanes `first` to `end` - 1.
+
+    Other lanes are zero, and their memory is not touched. In the place of other rows stands the last of `rows`.
+    """
+    _check_same(source, to)
+    element = source.element
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, source_pitch, rows, first, end, to, to_pitch = args
+        kind, item = vector_ir(element), element.bitwidth // 8
+        intp = rows.type
+        last = builder.sub(rows, intp(1))
+        inside = lanes_between_ir(builder, first, end, kind.count)
+
+        def numbered(number: int) -> ir.Value:
+            return builder.select(builder.icmp_signed("<", intp(number), last), intp(number), last)
+
+        places = (_place(builder, source, source_pitch, numbered(number), item) for number in range(kind.count))
+        found = [masked_load_ir(builder, place, inside, kind) for place in places]
+        for number, row in enumerate(_transposed(builder, found)):
+            store_ir(builder, row, _place(builder, to, to_pitch, number, item))
+        return context.get_dummy_value()
+
+    number = types.intp
+    return types.void(source, number, number, number, number, to, number), codegen

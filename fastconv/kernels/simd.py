@@ -21,6 +21,7 @@ from fastconv import jit
 from .ir import (
     element_bytes,
     fma_ir,
+    lanes_between_ir,
     load_ir,
     masked_load_ir,
     masked_store_ir,
@@ -116,13 +117,7 @@ def load_between(typingctx: Any, pointer: Any, first: Any, end: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address, first, end = args
         kind = vector_ir(element)
-        numbers = ir.VectorType(ir.IntType(32), kind.count)
-        lane = ir.Constant(numbers, list(range(kind.count)))
-
-        def bound(value: Any) -> Any:
-            return splat_ir(builder, builder.trunc(value, ir.IntType(32)), numbers)
-
-        inside = builder.and_(builder.icmp_signed(">=", lane, bound(first)), builder.icmp_signed("<", lane, bound(end)))
+        inside = lanes_between_ir(builder, first, end, kind.count)
         return masked_load_ir(builder, address, inside, kind)
 
     return Vector(element)(pointer, types.intp, types.intp), codegen

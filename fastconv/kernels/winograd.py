@@ -16,9 +16,9 @@ from fastconv.geometry import ConvGeometry, Pass
 from . import scratch
 from .traces import Finish, Gate
 from .winograd_jobs import POOL_TRACE, RELU_OUTPUT, RELU_TRACE, InputGate
-from .winograd_kernels import WinogradJob, fresh_kernel, fused_kernel, input_kernel, output_kernel, product_kernel
+from .winograd_kernels import WinogradJob, fused_kernel, input_kernel, output_kernel, product_kernel, weights_kernel
 from .winograd_plan import Plan, make_plan
-from .winograd_weights import transform_weights
+from .winograd_weights import pack_weights
 
 
 def why_not(g: ConvGeometry, pass_: Pass, tile: int) -> str | None:
@@ -34,10 +34,10 @@ def why_not(g: ConvGeometry, pass_: Pass, tile: int) -> str | None:
     return None
 
 
-def pack(weight: np.ndarray, groups: int, tile: int, *, fresh: bool) -> tuple[np.ndarray, ...]:
-    """Return the weights of each group, (K, C/groups, 3, 3) cut along K: transformed, or `fresh`, as they are."""
+def pack(weight: np.ndarray, groups: int, pass_: Pass, *, keep: bool) -> tuple[np.ndarray, ...]:
+    """Return the weights of each group, (K, C/groups, 3, 3) cut along K: packed for a pass to `keep`, or as they are."""
     parts = np.split(weight, groups) if groups > 1 else [weight]
-    return tuple(parts if fresh else (transform_weights(part, tile) for part in parts))
+    return tuple(pack_weights(part, pass_ == "input_grad") for part in parts) if keep else tuple(parts)
 
 
 def forward(
@@ -45,9 +45,9 @@ def forward(
     out: np.ndarray, tile: int,
 ) -> None:  # fmt: skip
     """Write the convolution of `x`, (N, C, H, W), plus `bias`, (K,), finished, to `out`; see :func:`_convolve`."""
-    plan = make_plan(g, out.dtype, tile, jit.get_num_threads(), turned=False, fresh=packing[0].ndim == 4)
-    for group, u in enumerate(packing):
-        _convolve(plan, x, u, bias, finish, None, out, group)
+    plan = make_plan(g, out.dtype, tile, jit.get_num_threads(), turned=False, packed=_is_packed(packing))
+    for group, weight in enumerate(packing):
+        _convolve(plan, x, weight, bias, finish, None, out, group)
 
 
 def input_grad(
@@ -56,14 +56,18 @@ def input_grad(
 ) -> None:  # fmt: skip
     """Write the gradient by the input, (N, C, H, W), given that by the output, or by what comes behind the gate."""
     pooled = gate is not None and gate.pooled
-    threads, fresh = jit.get_num_threads(), packing[0].ndim == 4
-    plan = make_plan(g, out.dtype, tile, threads, turned=True, fresh=fresh, pooled=pooled)
-    for group, u in enumerate(packing):
-        _convolve(plan, grad_output, u, None, Finish(), gate, out, group)
+    threads, packed = jit.get_num_threads(), _is_packed(packing)
+    plan = make_plan(g, out.dtype, tile, threads, turned=True, packed=packed, pooled=pooled)
+    for group, weight in enumerate(packing):
+        _convolve(plan, grad_output, weight, None, Finish(), gate, out, group)
+
+
+def _is_packed(packing: tuple[np.ndarray, ...]) -> bool:
+    return packing[0].ndim == 3
 
 
 def _convolve(
-    plan: Plan, x: np.ndarray, u: np.ndarray, bias: np.ndarray | None, finish: Finish, gate: Gate | None,
+    plan: Plan, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, finish: Finish, gate: Gate | None,
     out: np.ndarray, group: int,
 ) -> None:  # fmt: skip
     """Compute one group of a planned convolution.
@@ -73,14 +77,12 @@ def _convolve(
     plan : Plan
     x : (N, groups * C, H, W) array
         Or (N, groups * K, P, Q), as planned.
-    u : array
-        Of :func:`transform_weights`; or the group's (K, C, 3, 3) weights, if the plan is `fresh`.
+    weight : array
+        The group's, packed or (K, C, 3, 3), as planned.
     bias : (groups * K,) array or None
     finish : Finish
-        All but the ReLU with F(4x4) only.
     gate : Gate or None
-        Applied to `x`; with F(4x4) only. Vectors of a trace's bytes are read whole: `traces.MARGIN` bytes around it
-        must be readable.
+        Applied to `x`. Vectors of a trace's bytes are read whole: `traces.MARGIN` bytes around it must be readable.
     out : array
         As planned; or (N, groups * K, P // 2, Q // 2), if `finish` pools.
     group : int
@@ -94,14 +96,17 @@ def _convolve(
     input.first = jit.address_of(x) + x_before * item
     if gate is not None:
         job.gate = _gate_from(gate, x_before)
-    job.weights.first = jit.address_of(u)
+    job.weights.first = jit.address_of(weight)
     if bias is not None:
         output.bias = jit.address_of(bias) + group * output.channels * item
     output.first, output.relu = jit.address_of(out) + out_before * item, finish.relu
     if finish.trace is not None:
         output.trace = jit.address_of(finish.trace) + out_before
     with scratch.borrow(plan.scratch_bytes) as memory:
-        _run(plan, job, memory, x.dtype)
+        for part in (job.u, job.v, job.m):
+            part.first += memory
+        job.scratch += memory
+        _run(plan, job, x.dtype)
 
 
 def _gate_from(gate: Gate, before: int) -> InputGate:
@@ -112,17 +117,15 @@ def _gate_from(gate: Gate, before: int) -> InputGate:
     return InputGate(kind=RELU_OUTPUT, relu_output=first)
 
 
-def _run(plan: Plan, job: WinogradJob, memory: int, dtype: np.dtype) -> None:
-    """Compute all tiles with the plan's scratch at an address; `job` is changed on the way."""
-    job.scratch = memory + plan.v_bytes + plan.m_bytes
+def _run(plan: Plan, job: WinogradJob, dtype: np.dtype) -> None:
+    """Compute all tiles; `job` is changed on the way."""
     if plan.fused:
+        weights_kernel(job, dtype, plan.threads)
         fused_kernel(job, dtype, plan.threads)
         return
-    job.v.first, job.m.first = memory, memory + plan.v_bytes
-    multiply = fresh_kernel if plan.fresh else product_kernel
     end = job.tiles.end
     for first in range(0, end, job.block):
         job.tiles.first, job.tiles.end = first, min(first + job.block, end)
         input_kernel(job, dtype, plan.threads)
-        multiply(job, dtype, plan.threads)
+        product_kernel(job, dtype, plan.threads)
         output_kernel(job, dtype, plan.threads)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import jit
-from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.jit.records import Bytes, Elements
 
-from .simd import lanes_of
 from .sizes import ceil_div
 
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
+
+SEGMENT = 15  # most tiles of a row of tiles that are transformed at a time: their 62 columns fill whole vectors
 
 
 class Input(jit.Record):
@@ -59,23 +60,22 @@ class Tiles(jit.Record):
 
 
 class Places(jit.Record):
-    """Matrices, one for each place of a transformed patch."""
+    """Transformed patches or products: (place, block of channels, tile, channel of the block).
 
-    # unless each thread has its own
-    first: Elements
-    # elements from one to the next
+    A block has as many channels as a vector has lanes.
+    """
+
+    # or of the first thread's, if each has its own
+    first: Bytes
+    # elements from one place to the next, and from one block of channels to the next
     distance: int
-    # where the matrix of each place in turn, row by row, begins
-    starts: Words
+    block: int
 
 
 def place_size(elements: int, dtype: np.dtype) -> int:
-    """Elements from one place to the next: an odd number of lines, so that places spread over all cache sets.
-
-    At least one line is left over: the last vector of a place's last row may reach into it.
-    """
+    """Elements from one place to the next: an odd number of lines, so that places spread over all cache sets."""
     line = jit.LINE // dtype.itemsize
-    return (ceil_div(elements, line) + 1 | 1) * line
+    return (ceil_div(elements, line) | 1) * line
 
 
 class Output(jit.Record):
@@ -96,39 +96,12 @@ class Output(jit.Record):
     pooled: int
     # of the ReLU or, if pooled, of both; or nowhere
     trace: Bytes
-    # what A^T of F(4x4) multiplies with: 1, p, p^2, p^3 times the factor of NEAR, then of FAR
-    factors: Elements
-
-
-class Run(jit.Record):
-    """Neighbouring tiles of one row of tiles, no more than a vector has lanes."""
-
-    image: int
-    # of the first tile: its row and column of tiles, and its number in the block
-    y: int
-    x: int
-    number: int
-    # how many
-    length: int
 
 
 @jit.inline
-def describe_block(zero, tiles, first, end, runs):
-    """Write the runs that tiles `first` to `end` - 1 form; return how many."""
-    count = 0
-    tile = first
-    while tile < end:
-        image = tile // (tiles.rows * tiles.columns)
-        rest = tile - image * tiles.rows * tiles.columns
-        y = rest // tiles.columns
-        x = rest - y * tiles.columns
-        length = min(tiles.columns - x, end - tile, lanes_of(zero))
-        run = runs[count]
-        run.image = image
-        run.y = y
-        run.x = x
-        run.number = tile - first
-        run.length = length
-        tile += length
-        count += 1
-    return count
+def place_of_tile(tiles, tile):
+    """Return the image, the row of tiles and the column of tiles that a tile lies in."""
+    image = tile // (tiles.rows * tiles.columns)
+    rest = tile - image * tiles.rows * tiles.columns
+    y = rest // tiles.columns
+    return image, y, rest - y * tiles.columns

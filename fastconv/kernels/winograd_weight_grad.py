@@ -1,46 +1,42 @@
-"""The weight gradient by Winograd's F(3x3, 4x4): a correlation of 6x6 inputs with 4x4 output gradients.
+"""The weight gradient by Winograd's F(3x3, 4x4); :mod:`fastconv.kernels.winograd_transforms` has the algebra.
 
-The same points as in :mod:`fastconv.kernels.winograd` and so the same transform of the inputs; with E the output
-gradients of a tile,
-
-    grad = A^T [ sum over tiles of (G E G^T) * (B^T d B) ] A
-
-where G is now 6x4 and A^T 3x6. For each of the 36 places the sum is a matrix product (channels x tiles) times
-(tiles x filters). The output gradients are transposed first, so that a vector holds neighbouring filters.
+For each of the 36 places, and some tiles, the sums are a matrix product: (channels x tiles) times (tiles x filters).
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 
 from fastconv import jit
-from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.geometry import ConvGeometry
+from fastconv.jit.records import Bytes, Elements
 
-from . import layout, scratch
-from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
-from .pointers import elements_at, nowhere, record, records_at
-from .simd import as_type, fma, lanes_of, load, splat, store
+from . import scratch
+from .microkernel import DEPTH_BLOCK, columns_of_strip, rows_of_strip, strip_columns, summed_product
+from .pointers import elements_at, record
+from .shuffles import transpose_block
+from .simd import lanes_of, load, store_first
 from .sizes import ceil_div, round_up
-from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
-from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
+from .winograd_jobs import Input, InputGate, Places, Tiles, place_size
+from .winograd_pictures import read_gradients, read_tiles, strip_elements
+from .winograd_plan import tiles_of
+from .winograd_transforms import transform_sums
+from .winograd_weights import KERNEL
 
-TILE, PATCH, PLACES = 4, 6, 36
-BLOCK = 256  # tiles summed in registers in one go
-SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block
+TILE, PLACES = 4, 36
+SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block of tiles
 
 
-class Gradient(jit.Record):
-    """The output gradient, transposed: (image, panel of filters, pixel, filter of the panel)."""
+class Sums(jit.Record):
+    """Sums of products: (panel of filters and block of channels, place, vector of the panel, channel, filter)."""
 
-    first: Elements
-    # elements from one image to the next
-    image: int
-    height: int
-    width: int
-    panels: int
+    # unless each thread has room for one panel and block in its scratch
+    first: Bytes
+    # elements from one panel and block to the next; 0 if in scratch
+    distance: int
 
 
 class WeightGradJob(jit.Record):
@@ -49,252 +45,155 @@ class WeightGradJob(jit.Record):
     input: Input
     # none
     gate: InputGate
-    # those of a block
+    # the output gradient
+    gradient: Input
+    # those of a block, and whether it is the last one
     tiles: Tiles
-    gradient: Gradient
-    # (place, channel, tile), with `pitch` tiles; (place, panel, tile, filter of the panel), likewise; where each
-    # channel of a row tile begins in the first
+    last: int
     v: Places
     e: Places
-    pitch: int
-    offsets: Words
-    # (place, channel, filter), with `row` filters
-    sums: Places
-    row: int
-    # (channel and place in the kernel, filter), likewise
+    sums: Sums
+    # (K, C, 3, 3), of one group
     result: Elements
     # of all threads, and how much each has
     scratch: Bytes
     scratch_bytes: int
 
 
-@jit.inline
-def _gradient_row(zero, e0, e1, e2, e3):
-    """Return G e."""
-    even_near = fma(splat(as_type(zero, NEAR_SCALE * NEAR * NEAR)), e2, splat(as_type(zero, NEAR_SCALE)) * e0)
-    odd_near = fma(
-        splat(as_type(zero, NEAR_SCALE * NEAR * NEAR * NEAR)), e3, splat(as_type(zero, NEAR_SCALE * NEAR)) * e1
-    )
-    even_far = fma(splat(as_type(zero, FAR_SCALE * FAR * FAR)), e2, splat(as_type(zero, FAR_SCALE)) * e0)
-    odd_far = fma(splat(as_type(zero, FAR_SCALE * FAR * FAR * FAR)), e3, splat(as_type(zero, FAR_SCALE * FAR)) * e1)
-    return e0, even_near + odd_near, even_near - odd_near, even_far + odd_far, even_far - odd_far, e3
-
-
-@jit.inline
-def _kernel_row(zero, m0, m1, m2, m3, m4, m5):
-    """Return A^T m."""
-    near, near2 = splat(as_type(zero, NEAR)), splat(as_type(zero, NEAR * NEAR))
-    far, far2 = splat(as_type(zero, FAR)), splat(as_type(zero, FAR * FAR))
-    sum_near, sum_far = m1 + m2, m3 + m4
-    return (
-        m0 + sum_near + sum_far,
-        fma(near, m1 - m2, far * (m3 - m4)),
-        fma(near2, sum_near, fma(far2, sum_far, m5)),
-    )
-
-
-@jit.inline
-def _pixel(zero, gradient, plane, y, x):
-    """Load a vector of filters of one pixel of the output gradient; 0 outside."""
-    if y < gradient.height and x < gradient.width:
-        return load(plane + (y * gradient.width + x) * columns_of_tile(zero))
-    return splat(zero)
-
-
-@jit.inline
-def _transform_gradients(zero, job, first, end, temporary):
-    """Transform the output gradients of a block's tiles for units `first` to `end` - 1: a unit is a panel's tile."""
-    tiles, gradient = job.tiles, job.gradient
-    lanes = lanes_of(zero)
-    columns = columns_of_tile(zero)
-    count = tiles.end - tiles.first
-    for unit in range(first, end):
-        panel = unit // count
-        tile = tiles.first + unit - panel * count
-        image = tile // (tiles.rows * tiles.columns)
-        rest = tile - image * tiles.rows * tiles.columns
-        y = rest // tiles.columns * TILE
-        x = (rest - rest // tiles.columns * tiles.columns) * TILE
-        plane = gradient.first + (image * gradient.image + panel * gradient.height * gradient.width * columns)
-        to = job.e.first + (panel * job.pitch + tile - tiles.first) * columns
-        for n in range(0, columns, lanes):
-            here = plane + n
-            for j in range(TILE):
-                t0, t1, t2, t3, t4, t5 = _gradient_row(
-                    zero, _pixel(zero, gradient, here, y, x + j), _pixel(zero, gradient, here, y + 1, x + j),
-                    _pixel(zero, gradient, here, y + 2, x + j), _pixel(zero, gradient, here, y + 3, x + j),
-                )  # fmt: skip
-                store(temporary + j * lanes, t0)
-                store(temporary + (TILE + j) * lanes, t1)
-                store(temporary + (2 * TILE + j) * lanes, t2)
-                store(temporary + (3 * TILE + j) * lanes, t3)
-                store(temporary + (4 * TILE + j) * lanes, t4)
-                store(temporary + (5 * TILE + j) * lanes, t5)
-            for i in range(PATCH):
-                row = temporary + i * TILE * lanes
-                t0, t1, t2, t3, t4, t5 = _gradient_row(
-                    zero, load(row), load(row + lanes), load(row + 2 * lanes), load(row + 3 * lanes)
-                )
-                place = to + (i * PATCH * job.e.distance + n)
-                store(place, t0)
-                store(place + job.e.distance, t1)
-                store(place + 2 * job.e.distance, t2)
-                store(place + 3 * job.e.distance, t3)
-                store(place + 4 * job.e.distance, t4)
-                store(place + 5 * job.e.distance, t5)
-
-
 @jit.kernel
 def transform_kernel(t, threads, zero, address):
-    """Transform a block's inputs for some channels, and its output gradients for some panels and tiles."""
+    """Transform a block's inputs and output gradients for some channels."""
     job = record(WeightGradJob, zero, address)
-    own = job.scratch + t * job.scratch_bytes
-    temporary, runs = elements_at(zero, own), records_at(Run, zero, own + TEMPORARY_BYTES)
-    count = describe_block(zero, job.tiles, job.tiles.first, job.tiles.end, runs)
-    begin, end = job.input.channels * t // threads, job.input.channels * (t + 1) // threads
-    transform_inputs(zero, job, runs, count, job.pitch, begin, end, job.v.first, temporary)
-    units = job.gradient.panels * (job.tiles.end - job.tiles.first)
-    _transform_gradients(zero, job, units * t // threads, units * (t + 1) // threads, temporary)
+    lanes = lanes_of(zero)
+    temporary = elements_at(zero, job.scratch + t * job.scratch_bytes)
+    v, e = elements_at(zero, job.v.first), elements_at(zero, job.e.first)
+    first, end = job.tiles.first, job.tiles.end
+    blocks = (job.input.channels + lanes - 1) // lanes
+    for block in range(blocks * t // threads, blocks * (t + 1) // threads):
+        read_tiles(zero, job, block, first, end, v + block * job.v.block, temporary)
+    blocks = (job.gradient.channels + lanes - 1) // lanes
+    for block in range(blocks * t // threads, blocks * (t + 1) // threads):
+        read_gradients(zero, job, block, first, end, e + block * job.e.block, temporary)
+
+
+@jit.inline
+def _add_products(zero, job, panel, block, sums):
+    """Add a block's products to the sums of a panel of filters and a block of channels."""
+    lanes, columns = lanes_of(zero), columns_of_strip(zero)
+    count = job.tiles.end - job.tiles.first
+    first = 1 if job.tiles.first == 0 else 0
+    v = elements_at(zero, job.v.first) + block * job.v.block
+    e = elements_at(zero, job.e.first) + panel * columns // lanes * job.e.block
+    strips = (lanes + rows_of_strip() - 1) // rows_of_strip()
+    for place in range(PLACES):
+        for strip in range(strips):
+            begin, end = lanes * strip // strips, lanes * (strip + 1) // strips
+            summed_product(
+                zero, end - begin, v + (place * job.v.distance + begin), count, e + place * job.e.distance, job.e.block,
+                sums + (place * columns + begin) * lanes, lanes * lanes, first,
+            )  # fmt: skip
+
+
+@jit.inline
+def _write_kernels(zero, job, panel, block, sums, kernels, spare):
+    """Transform sums to gradients of kernels; `kernels` has room for 9 vectors a lane, `spare` for one a lane or 36."""
+    lanes, columns = lanes_of(zero), columns_of_strip(zero)
+    channels = min(lanes, job.input.channels - block * lanes)
+    row = job.input.channels * KERNEL
+    for part in range(0, columns, lanes):
+        filters = min(lanes, job.gradient.channels - panel * columns - part)
+        for channel in range(channels):
+            m = sums + (part + channel) * lanes
+            transform_sums(zero, m, columns * lanes, kernels + channel * KERNEL * lanes, lanes, spare)
+        result = job.result + ((panel * columns + part) * row + block * lanes * KERNEL)
+        for n in range(0, channels * KERNEL, lanes):
+            transpose_block(kernels + n * lanes, lanes, spare, lanes)
+            for filter in range(filters):
+                store_first(result + (filter * row + n), load(spare + filter * lanes), channels * KERNEL - n)
 
 
 @jit.kernel
 def sum_kernel(t, threads, zero, address):
-    """Add a block's products to the sums of some places, panels of filters and tiles of channels."""
+    """Add a block's products to the sums of some panels of filters and blocks of channels; make kernels of the last."""
     job = record(WeightGradJob, zero, address)
-    height = rows_of_tile()
-    columns = columns_of_tile(zero)
-    panels = job.gradient.panels
-    row_tiles = (job.input.channels + height - 1) // height
-    units = PLACES * panels * row_tiles
-    first = 1 if job.tiles.first == 0 else 0
+    lanes, columns = lanes_of(zero), columns_of_strip(zero)
+    blocks = (job.input.channels + lanes - 1) // lanes
+    units = (job.gradient.channels + columns - 1) // columns * blocks
+    spare = elements_at(zero, job.scratch + t * job.scratch_bytes)
+    kernels = spare + 36 * lanes
+    own = kernels + KERNEL * lanes * lanes
     for unit in range(units * t // threads, units * (t + 1) // threads):
-        panel = unit // row_tiles
-        channel = (unit - panel * row_tiles) * height
-        place = panel // panels
-        panel -= place * panels
-        v = job.v.first + (place * job.v.distance + channel * job.pitch)
-        strided_product(
-            zero, min(height, job.input.channels - channel), v, job.offsets, 1, job.tiles.end - job.tiles.first,
-            0, 1, 0, nowhere(v), nowhere(job.offsets), 0,
-            job.e.first + (place * job.e.distance + panel * job.pitch * columns), columns,
-            job.sums.first + (place * job.sums.distance + channel * job.row + panel * columns), job.row, first,
-        )  # fmt: skip
+        panel = unit // blocks
+        block = unit - panel * blocks
+        sums = own
+        if job.sums.distance:
+            sums = elements_at(zero, job.sums.first) + unit * job.sums.distance
+        _add_products(zero, job, panel, block, sums)
+        if job.last:
+            _write_kernels(zero, job, panel, block, sums, kernels, spare)
 
 
-@jit.kernel
-def filter_kernel(t, threads, zero, address):
-    """Transform the sums of some channels to kernels."""
-    job = record(WeightGradJob, zero, address)
-    lanes = lanes_of(zero)
-    temporary = elements_at(zero, job.scratch + t * job.scratch_bytes)
-    for channel in range(job.input.channels * t // threads, job.input.channels * (t + 1) // threads):
-        for n in range(0, job.gradient.panels * columns_of_tile(zero), lanes):
-            source = job.sums.first + (channel * job.row + n)
-            for j in range(PATCH):
-                at = source + j * job.sums.distance
-                down = PATCH * job.sums.distance
-                y0, y1, y2 = _kernel_row(
-                    zero, load(at), load(at + down), load(at + 2 * down), load(at + 3 * down), load(at + 4 * down),
-                    load(at + 5 * down),
-                )  # fmt: skip
-                store(temporary + j * lanes, y0)
-                store(temporary + (PATCH + j) * lanes, y1)
-                store(temporary + (2 * PATCH + j) * lanes, y2)
-            for i in range(3):
-                row = temporary + i * PATCH * lanes
-                y0, y1, y2 = _kernel_row(
-                    zero, load(row), load(row + lanes), load(row + 2 * lanes), load(row + 3 * lanes),
-                    load(row + 4 * lanes), load(row + 5 * lanes),
-                )  # fmt: skip
-                to = job.result + ((channel * 9 + i * 3) * job.row + n)
-                store(to, y0)
-                store(to + job.row, y1)
-                store(to + 2 * job.row, y2)
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """All of a :class:`WeightGradJob` but where arrays lie; addresses in scratch count from its beginning."""
+
+    job: WeightGradJob
+    block: int
+    threads: int
+    scratch_bytes: int
 
 
-@functools.lru_cache(maxsize=256)
-def _multiples(distance: int, count: int) -> np.ndarray:
-    """Return 0, `distance`, 2 * `distance`, ..., so many numbers."""
-    return np.arange(count, dtype=np.intp) * distance
+@functools.lru_cache(maxsize=1024)
+def make_plan(g: ConvGeometry, dtype: np.dtype, max_threads: int) -> Plan:
+    """Plan the weight gradient of one group of channels."""
+    channels, filters, item = g.c // g.groups, g.k // g.groups, dtype.itemsize
+    lanes, columns = jit.lanes(dtype), strip_columns(dtype)
+    tiles = tiles_of(g.n, g.out_h, g.out_w, TILE)
+    threads = jit.threads_for(products=tiles.end * PLACES * channels * filters, most=max_threads)
+    blocks, panels = ceil_div(channels, lanes), ceil_div(filters, columns)
+    each = PLACES * (blocks * lanes + panels * columns) * item
+    block = max(1, min(tiles.end, DEPTH_BLOCK, SHARED_BYTES // each))
+    block = ceil_div(tiles.end, ceil_div(tiles.end, block))
+
+    v_place, e_place = place_size(blocks * lanes * block, dtype), place_size(panels * columns * block, dtype)
+    v_bytes, e_bytes = PLACES * v_place * item, PLACES * e_place * item
+    one = PLACES * columns * lanes  # sums of a panel and a block
+    spare = (PLACES + KERNEL * lanes) * lanes
+    shared = block < tiles.end
+    sums_bytes = blocks * panels * one * item if shared else 0
+    own = round_up(max(strip_elements(dtype), spare if shared else spare + one) * item, jit.LINE)
+    start = v_bytes + e_bytes + sums_bytes
+    job = WeightGradJob(
+        input=Input(
+            channels=channels, height=g.h, width=g.w, image=g.c * g.h * g.w, plane=g.h * g.w, top=g.padding[0],
+            left=g.padding[2],
+        ),
+        gradient=Input(
+            channels=filters, height=g.out_h, width=g.out_w, image=g.k * g.out_h * g.out_w, plane=g.out_h * g.out_w
+        ),
+        tiles=tiles,
+        v=Places(distance=v_place, block=block * lanes), e=Places(first=v_bytes, distance=e_place, block=block * lanes),
+        sums=Sums(first=v_bytes + e_bytes, distance=one if shared else 0), scratch=start, scratch_bytes=own,
+    )  # fmt: skip
+    return Plan(job, block, threads, start + threads * own)
 
 
-def weight_grad(grad_output: np.ndarray, x: np.ndarray, padding: tuple[int, int], groups: int, out: np.ndarray) -> None:
-    """Compute the gradient with respect to the weights of a 3x3 convolution of stride 1.
-
-    Parameters
-    ----------
-    grad_output : (N, K, P, Q) array
-    x : (N, C, H, W) array
-    padding : (int, int)
-        Zeros above and to the left; those below and to the right follow from the shape of `grad_output`.
-    groups : int
-    out : (K, C / groups, 3, 3) array
-    """
-    for group in range(groups):
-        _weight_grad_of_group(grad_output, x, padding, group, out)
-
-
-def _weight_grad_of_group(
-    grad_output: np.ndarray, x: np.ndarray, padding: tuple[int, int], group: int, out: np.ndarray
-) -> None:
-    images, all_filters, p, q = grad_output.shape
-    all_channels, height, width = x.shape[1:]
-    channels = out.shape[1]
-    filters = all_filters * channels // all_channels
-    item = x.itemsize
-    columns = tile_columns(x.dtype)
-    panels = ceil_div(filters, columns)
-    tiles_y, tiles_x = ceil_div(p, TILE), ceil_div(q, TILE)
-    tiles = images * tiles_y * tiles_x
-    threads = jit.get_num_threads()
-
-    tile_bytes = PLACES * (channels + panels * columns) * item
-    block = max(columns, min(tiles, BLOCK, SHARED_BYTES // tile_bytes))
-    block = ceil_div(tiles, ceil_div(tiles, block))
-    pitch = block + jit.lanes(x.dtype)
-    row = (panels | 1) * columns
-    v_place, e_place = place_size(channels * pitch, x.dtype), place_size(panels * pitch * columns, x.dtype)
-    sums_place = place_size(channels * row, x.dtype)
-    v_starts, offsets = _multiples(v_place, PLACES), _multiples(pitch, tile_rows())
-    own = round_up(TEMPORARY_BYTES + block * ctypes.sizeof(Run), jit.LINE)
-    sizes = (
-        images * panels * p * q * columns,
-        PLACES * v_place,
-        PLACES * e_place,
-        PLACES * sums_place,
-        9 * channels * row,
-    )
-    starts = np.cumsum([0, *(round_up(size * item, jit.LINE) for size in sizes)])
-    with scratch.borrow(int(starts[-1]) + threads * own) as memory:
-        transposed, v, e, sums, result, each = (memory + int(start) for start in starts)
-        forth = layout.TransposeJob(
-            source=jit.address_of(grad_output) + group * filters * p * q * item, matrices=images,
-            source_matrix=all_filters * p * q, rows=filters, columns=p * q, source_row=p * q, panel_rows=columns,
-            out=transposed, out_matrix=panels * p * q * columns, out_panel=p * q * columns, out_row=columns, fill=True,
-        )  # fmt: skip
-        layout.transpose(forth, x.dtype, threads)
-        job = WeightGradJob(
-            input=Input(
-                first=jit.address_of(x) + group * channels * height * width * item, channels=channels, height=height,
-                width=width, image=all_channels * height * width, plane=height * width, top=padding[0],
-                left=padding[1],
-            ),
-            tiles=Tiles(size=TILE, places=PLACES, rows=tiles_y, columns=tiles_x),
-            gradient=Gradient(
-                first=transposed, image=panels * p * q * columns, height=p, width=q, panels=panels
-            ),
-            v=Places(first=v, distance=v_place, starts=jit.address_of(v_starts)),
-            e=Places(first=e, distance=e_place), pitch=pitch, offsets=jit.address_of(offsets),
-            sums=Places(first=sums, distance=sums_place), row=row, result=result, scratch=each, scratch_bytes=own,
-        )  # fmt: skip
-        for first in range(0, tiles, block):
-            job.tiles.first, job.tiles.end = first, min(first + block, tiles)
-            transform_kernel(job, x.dtype, threads)
-            sum_kernel(job, x.dtype, threads)
-        filter_kernel(job, x.dtype, threads)
-        back = layout.TransposeJob(
-            source=result, matrices=1, rows=9 * channels, columns=filters, source_row=row,
-            panel_rows=jit.lanes(x.dtype), out=jit.address_of(out) + group * filters * channels * 9 * item,
-            out_panel=jit.lanes(x.dtype), out_row=9 * channels,
-        )  # fmt: skip
-        layout.transpose(back, x.dtype, threads)
+def weight_grad(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometry, out: np.ndarray) -> None:
+    """Write the gradient by the weights, (K, C/groups, 3, 3), of a 3x3 convolution of stride 1."""
+    plan = make_plan(g, out.dtype, jit.get_num_threads())
+    for group in range(g.groups):
+        job, item = plan.job.copy(), out.itemsize
+        input, gradient = job.input, job.gradient
+        input.first = jit.address_of(x) + group * input.channels * input.plane * item
+        gradient.first = jit.address_of(grad_output) + group * gradient.channels * gradient.plane * item
+        job.result = jit.address_of(out) + group * out[0].size * gradient.channels * item
+        with scratch.borrow(plan.scratch_bytes) as memory:
+            for part in (job.v, job.e, job.sums):
+                part.first += memory
+            job.scratch += memory
+            end = job.tiles.end
+            for first in range(0, end, plan.block):
+                job.tiles.first, job.tiles.end = first, min(first + plan.block, end)
+                job.last = job.tiles.end == end
+                transform_kernel(job, out.dtype, plan.threads)
+                sum_kernel(job, out.dtype, plan.threads)

@@ -1,85 +1,101 @@
-"""Weights transformed for Winograd's method, and how they lie in memory."""
+"""Weights for Winograd's method, and how they lie in memory.
+
+They are kept as they are, nine numbers a kernel, in the order in which they are transformed: for each panel of rows
+(the columns of a tile of the product), for each term, for each of the nine numbers, those of the panel's rows. Rows
+are filters and terms are channels, or the other way round for the input gradient. Transformed weights would take 36
+numbers a kernel, and reading them longer than transforming them anew: on small planes little else is done.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastconv import jit
-from fastconv.jit.records import Bytes, Elements
+from fastconv.jit.records import Elements
 
-from . import scratch
-from .microkernel import DEPTH_BLOCK, rows_of_tile, tile_rows
-from .pointers import elements_at, record
+from .microkernel import columns_of_strip, strip_columns
+from .pointers import record
+from .shuffles import transpose_part
+from .simd import lanes_of
 from .sizes import ceil_div
-from .winograd_jobs import place_size
-from .winograd_transforms import TEMPORARY_BYTES, transform_kernels
+
+KERNEL = 9  # numbers of a kernel
 
 
-class Layout(jit.Record):
-    """How transformed weights lie in memory, in elements.
+class Weights(jit.Record):
+    """The weights of a convolution: (K, C, 3, 3), or packed; distances in elements."""
 
-    For each place, for each block of `depth` terms, for each panel of rows (a row tile), for each term, the numbers of
-    the panel's rows. What is read one after the other lies so, and panels lie an odd number of cache lines apart, for
-    the input gradient takes a few numbers of each panel.
-    """
-
-    depth: int
-    # from one panel to the next, and so on
-    panel: int
-    block: int
-    place: int
-
-
-def layout_of(rows: int, depth: int, dtype: np.dtype) -> Layout:
-    """Return the layout of transformed weights."""
-    height, line = tile_rows(), jit.LINE // dtype.itemsize
-    even = ceil_div(depth, ceil_div(depth, DEPTH_BLOCK))
-    block_depth = ceil_div(even, height) * height  # whole row tiles of the input gradient
-    panel = (ceil_div(block_depth * height, line) | 1) * line
-    block = ceil_div(rows, height) * panel
-    place = place_size(ceil_div(depth, block_depth) * block, dtype)
-    return Layout(depth=block_depth, panel=panel, block=block, place=place)
+    first: Elements
+    # of the product: filters and channels, or channels and filters
+    rows: int
+    terms: int
+    # from the kernel of a row to that of the next row, and to that of the next term
+    row: int
+    term: int
+    # whether they are packed, and whether kernels are turned by 180 degrees
+    packed: int
+    turned: int
 
 
-class TransformJob(jit.Record):
-    """What :func:`transform_weights_kernel` works on."""
+def weights_of(filters: int, channels: int, turned: bool, packed: bool) -> Weights:
+    """Return all but where the weights begin."""
+    forward, back = (filters, channels * KERNEL), (channels, KERNEL)
+    (rows, row), (terms, term) = (back, forward) if turned else (forward, back)
+    return Weights(rows=rows, terms=terms, row=row, term=term, packed=packed, turned=turned)
 
-    weight: Elements
-    filters: int
-    channels: int
-    # 4 or 2: outputs along a side of a tile
-    tile: int
-    u: Elements
-    layout: Layout
-    scratch: Bytes
+
+@jit.inline
+def panel_pitch(zero, terms):
+    """Return the elements of a packed panel: there is room for a vector of numbers behind the last."""
+    return (terms * KERNEL + lanes_of(zero)) * columns_of_strip(zero)
+
+
+@jit.inline
+def gather_kernels(zero, weights, panel, first, end, to):
+    """Write the kernels of terms `first` to `end` - 1 of a panel in packed order, and perhaps a vector of zeros more."""
+    lanes, columns = lanes_of(zero), columns_of_strip(zero)
+    # Numbers that lie one after the other: of all terms, or of one.
+    together = end - first if weights.term == KERNEL else 1
+    for part in range(0, columns, lanes):
+        row = min(panel * columns + part, weights.rows - 1)
+        rows = min(lanes, weights.rows - row)
+        for term in range(first, end, together):
+            source = weights.first + (row * weights.row + term * weights.term)
+            for n in range(0, together * KERNEL, lanes):
+                count = min(lanes, together * KERNEL - n)
+                at = ((term - first) * KERNEL + n) * columns + part
+                transpose_part(source + n, weights.row, rows, 0, count, to + at, columns)
+
+
+class PackJob(jit.Record):
+    """What :func:`pack_kernel` works on."""
+
+    weights: Weights
+    out: Elements
 
 
 @jit.kernel
-def transform_weights_kernel(t, threads, zero, address):
-    """Transform some row tiles of filters."""
-    job = record(TransformJob, zero, address)
-    height = rows_of_tile()
-    row = job.channels * 9
-    tiles = (job.filters + height - 1) // height
-    temporary = elements_at(zero, job.scratch + t * TEMPORARY_BYTES)
-    for tile in range(tiles * t // threads, tiles * (t + 1) // threads):
-        transform_kernels(
-            zero, job.tile, job.weight + tile * height * row, row, 9, min(height, job.filters - tile * height),
-            job.channels, job.u + tile * job.layout.panel, job.layout.place, job.layout.block, job.layout.depth,
-            temporary,
-        )  # fmt: skip
+def pack_kernel(t, threads, zero, address):
+    """Pack some panels of weights."""
+    job = record(PackJob, zero, address)
+    weights = job.weights
+    columns = columns_of_strip(zero)
+    panels = (weights.rows + columns - 1) // columns
+    for panel in range(panels * t // threads, panels * (t + 1) // threads):
+        gather_kernels(zero, weights, panel, 0, weights.terms, job.out + panel * panel_pitch(zero, weights.terms))
 
 
-def transform_weights(weight: np.ndarray, tile: int) -> np.ndarray:
-    """Transform (K, C, 3, 3) kernels for F(tile x tile); returns (places, elements), see :class:`Layout`."""
+def pack_weights(weight: np.ndarray, turned: bool) -> np.ndarray:
+    """Pack (K, C, 3, 3) weights for the forward pass, or `turned` for the input gradient.
+
+    Returns (panels, 9 * terms and a vector's lanes, rows of a panel).
+    """
     k, c, _, _ = weight.shape
-    layout = layout_of(k, c, weight.dtype)
-    u = np.empty(((tile + 2) ** 2, layout.place), weight.dtype)
-    threads = jit.threads_for(elements=16 * k * c)
-    with scratch.borrow(threads * TEMPORARY_BYTES) as memory:
-        job = TransformJob(
-            weight=jit.address_of(weight), filters=k, channels=c, tile=tile, u=jit.address_of(u), layout=layout,
-            scratch=memory,
-        )  # fmt: skip
-        transform_weights_kernel(job, weight.dtype, threads)
-    return u
+    weights = weights_of(k, c, turned, packed=False)
+    weights.first = jit.address_of(weight)
+    columns = strip_columns(weight.dtype)
+    panels = ceil_div(weights.rows, columns)
+    out = np.empty((panels, weights.terms * KERNEL + jit.lanes(weight.dtype), columns), weight.dtype)
+    job = PackJob(weights=weights, out=jit.address_of(out))
+    pack_kernel(job, weight.dtype, jit.threads_for(elements=weight.size, most=min(jit.get_num_threads(), panels)))
+    return out
