@@ -515,12 +515,14 @@ def test_winograd_packed(make, dtype, algorithm, groups):
     grad_output = make(*expected.shape)
     by_input = fastconv.conv2d_input_grad(grad_output, weight, x.shape, **how, algorithm="im2col")
     got = packed.forward(x, out=nan_like(expected))
-    size = packed.nbytes
+    one_way = packed.nbytes
     got_by_input = packed.input_grad(grad_output, x.shape, out=nan_like(x))
     assert np.abs(got - expected).max() <= bound * np.sqrt(np.mean(expected**2))
     assert np.abs(got_by_input - by_input).max() <= bound * np.sqrt(np.mean(by_input**2))
     if algorithm == "winograd":
-        assert packed.nbytes == size >= weight.nbytes * 5  # 36 for 9, made once for both, beside the weight itself
+        # Nine numbers a kernel for each way, beside the weight itself: nobody keeps transforms.
+        assert 2 * weight.nbytes <= one_way <= 2.1 * weight.nbytes
+        assert 3 * weight.nbytes <= packed.nbytes <= 3.2 * weight.nbytes
     again = pickle.loads(pickle.dumps(packed)).forward(x)
     np.testing.assert_array_equal(again, got)
 

@@ -102,7 +102,9 @@ def make_plan(
     v_place, m_place = (place_size(round_up(size, columns) * block, dtype) for size in (depth, rows))
     terms = min(depth, DEPTH_BLOCK if fused else SHARED_TERMS)
     u_place = place_size((ceil_div(rows, columns) * depth if fused else terms) * columns, dtype)
-    v_bytes, m_bytes, u_bytes = (round_up(places * place * dtype.itemsize, jit.LINE) for place in (v_place, m_place, u_place))
+    v_bytes, m_bytes, u_bytes = (
+        round_up(places * place * dtype.itemsize, jit.LINE) for place in (v_place, m_place, u_place)
+    )
     gathered = (terms * KERNEL + lanes) * columns * dtype.itemsize
     strip = strip_elements(dtype) * dtype.itemsize
     if fused:  # each thread has a strip or gathered weights, a V and an M; all share U, behind them

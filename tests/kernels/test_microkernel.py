@@ -7,11 +7,18 @@ from fastconv import jit
 from fastconv.jit.records import Elements, Words
 from fastconv.kernels.microkernel import (
     FETCH_ABOVE,
+    blocked_product,
+    columns_of_strip,
     columns_of_tile,
     product,
+    rows_of_strip,
     rows_of_tile,
     scattered_product,
     strided_product,
+    strip_columns,
+    strip_rows,
+    strip_vectors,
+    summed_product,
     tile_columns,
     tile_rows,
     tile_vectors,
@@ -110,8 +117,14 @@ def test_constants(dtype):
     def run(zero, address):
         return rows_of_tile(), columns_of_tile(zero)
 
+    @compiled
+    def run_strip(zero, address):
+        return rows_of_strip(), columns_of_strip(zero)
+
     assert call(run, dtype, Job()) == (tile_rows(), tile_columns(dtype))
     assert tile_columns(dtype) == tile_vectors() * jit.lanes(dtype)
+    assert call(run_strip, dtype, Job()) == (strip_rows(), strip_columns(dtype))
+    assert strip_columns(dtype) == strip_vectors() * jit.lanes(dtype)
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -179,3 +192,81 @@ def test_nan_passes_relu(dtype):
     tile.run(run_scattered, job, a=a, b=b, offsets=offsets)
     assert np.isnan(tile.tile[0]).all()
     assert np.all(tile.tile[1] == 0)
+
+
+# --- blocks of columns ----------------------------------------------------------------------------------------------
+
+
+class BlocksJob(jit.Record):
+    a: Elements
+    b: Elements
+    c: Elements
+    rows: int
+    depth: int
+    a_block: int
+    b_block: int
+    c_block: int
+    first: int
+
+
+@compiled
+def run_blocked(zero, address):
+    job = record(BlocksJob, zero, address)
+    blocked_product(zero, job.rows, job.a, job.a_block, job.depth, job.b, job.c, job.c_block, job.first)
+
+
+@compiled
+def run_summed(zero, address):
+    job = record(BlocksJob, zero, address)
+    summed_product(zero, job.rows, job.a, job.depth, job.b, job.b_block, job.c, job.c_block, job.first)
+
+
+def in_blocks(matrix, margin):
+    """Return (block, row, column of the block) of a (row, column) matrix, with rows that are UNTOUCHED behind."""
+    rows, columns = matrix.shape
+    lanes = jit.lanes(matrix.dtype)
+    blocks = -(-columns // lanes)
+    array = np.full((blocks, rows + margin, lanes), UNTOUCHED, matrix.dtype)
+    for column in range(columns):
+        array[column // lanes, :rows, column % lanes] = matrix[:, column]
+    return array
+
+
+def from_blocks(array, rows):
+    return array[:, :rows].transpose(1, 0, 2).reshape(rows, -1).astype(float)
+
+
+def check_blocks(c, rows, expected):
+    """Compare, and see that nothing behind the rows was touched."""
+    error = np.linalg.norm(from_blocks(c, rows) - expected)
+    assert error <= 8 * np.finfo(c.dtype).eps * np.linalg.norm(expected)
+    assert np.all(c[:, rows:] == UNTOUCHED)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("depth", [1, 7, 16, 37])
+@pytest.mark.parametrize("rows", range(1, strip_rows() + 1))
+def test_blocked_product(rows, depth, first, dtype):
+    rng = np.random.default_rng(0)
+    a, b = normal(rng, dtype, rows, depth), normal(rng, dtype, depth, strip_columns(dtype))
+    before = normal(rng, dtype, rows, strip_columns(dtype))
+    blocks, c = in_blocks(a, MARGIN), in_blocks(before, MARGIN)
+    job = BlocksJob(rows=rows, depth=depth, a_block=blocks[0].size, c_block=c[0].size, first=first)
+    call(run_blocked, dtype, job, a=blocks, b=b, c=c)
+    exact = a.astype(float) @ b.astype(float)
+    check_blocks(c, rows, exact if first else exact + before)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("depth", [1, 7, 37])
+def test_summed_product(depth, first, dtype):
+    lanes = jit.lanes(dtype)
+    rng = np.random.default_rng(0)
+    for rows in range(1, min(strip_rows(), lanes) + 1):
+        a, b = normal(rng, dtype, depth, lanes), normal(rng, dtype, depth, strip_columns(dtype))
+        before = normal(rng, dtype, rows, strip_columns(dtype))
+        blocks, c, begin = in_blocks(b, MARGIN), in_blocks(before, MARGIN), lanes - rows
+        job = BlocksJob(rows=rows, depth=depth, b_block=blocks[0].size, c_block=c[0].size, first=first)
+        call(run_summed, dtype, job, a=a[:, begin:], b=blocks, c=c)
+        exact = a[:, begin:].T.astype(float) @ b.astype(float)
+        check_blocks(c, rows, exact if first else exact + before)

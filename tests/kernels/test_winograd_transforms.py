@@ -1,37 +1,24 @@
-"""Winograd's transforms, compiled, against B^T d B, G g G^T and A^T m A with matrices made of the points alone."""
+"""Winograd's transforms of vectors against B^T d B, G g G^T and A^T m A with matrices made of the points alone."""
 
 from __future__ import annotations
-
-import ctypes
-from math import prod
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from fastconv import jit
-from fastconv.jit.records import Bytes, Elements
-from fastconv.kernels import traces
-from fastconv.kernels.microkernel import tile_rows
-from fastconv.kernels.pointers import elements_at, record, records_at
-from fastconv.kernels.winograd_jobs import (
-    POOL_TRACE,
-    RELU_OUTPUT,
-    RELU_TRACE,
-    Input,
-    InputGate,
-    Output,
-    Places,
-    Run,
-    Tiles,
-    describe_block,
-)
+from fastconv.jit.records import Elements
+from fastconv.kernels.pointers import record
 from fastconv.kernels.winograd_transforms import (
-    TEMPORARY_BYTES,
-    transform_inputs,
-    transform_kernels,
-    transform_outputs,
+    PATCH_VECTORS,
+    transform_gradient,
+    transform_patch,
+    transform_products,
+    transform_sums,
+    transform_weights,
 )
+
+from .helpers import call, compiled
+from .winograd_matrices import POINTS, both_ways, close, matrices
 
 
 @pytest.fixture
@@ -39,45 +26,12 @@ def rng():
     return np.random.default_rng(0)
 
 
-# --- matrices -------------------------------------------------------------------------------------------------------
-
-POINTS = {4: [0, 2 / 3, -2 / 3, 3 / 2, -3 / 2], 2: [0, 1, -1]}
-
-
-class Matrices(NamedTuple):
-    """A^T, G and B^T in float64."""
-
-    outputs: np.ndarray
-    kernels: np.ndarray
-    inputs: np.ndarray
+BOTH_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+BOTH_SIZES = pytest.mark.parametrize("size", [4, 2])
+FAR_APART = 3  # vectors between neighbours that need not lie side by side
 
 
-def matrices(size):
-    """Return the matrices of F(size x size, 3x3) by the Toom-Cook construction, the last point being infinity."""
-    points = POINTS[size]
-    others = [[q for q in points if q != p] for p in points]
-    at_infinity = np.eye(size + 2)[-1]
-    outputs = np.stack([*(np.power(float(p), range(size)) for p in points), at_infinity[2:]], axis=1)
-    kernels = [np.power(float(p), range(3)) / prod(p - q for q in rest) for p, rest in zip(points, others, strict=True)]
-    kernels = np.stack([*kernels, at_infinity[-3:]])
-    polynomials = [np.append(np.poly(rest)[::-1], 0) for rest in others]
-    inputs = np.stack([*polynomials, np.poly(points)[::-1]])
-    if size == 2:  # ours has 1 in G for -1 there
-        kernels[0], inputs[0] = -kernels[0], -inputs[0]
-    return Matrices(outputs, kernels, inputs)
-
-
-def both_ways(matrix, numbers):
-    """Return matrix x matrix^T for each x in the last two axes."""
-    return matrix @ numbers.astype(np.float64) @ matrix.T
-
-
-def close(result, expected, dtype):
-    """Compare by the norm."""
-    assert np.linalg.norm(result - expected) <= 4 * np.finfo(dtype).eps * np.linalg.norm(expected)
-
-
-@pytest.mark.parametrize("size", [4, 2])
+@BOTH_SIZES
 def test_the_matrices_convolve(size, rng):
     a, g, b = matrices(size)
     d, kernel = rng.standard_normal((size + 2, size + 2)), rng.standard_normal((3, 3))
@@ -86,265 +40,135 @@ def test_the_matrices_convolve(size, rng):
     np.testing.assert_allclose(both_ways(a, both_ways(g, kernel) * both_ways(b, d)), expected, atol=1e-13)
 
 
-# --- the compiled transforms ----------------------------------------------------------------------------------------
+def test_the_matrices_give_the_weight_gradient(rng):
+    """The same points: 4x4 gradients take the place of kernels, and there are 3x3 outputs."""
+    inputs = matrices(4).inputs
+    points, scale = POINTS[4], np.array([*_scales(), 1])
+    g = np.stack([*(np.power(float(p), range(4)) for p in points), np.eye(4)[-1]]) * scale[:, np.newaxis]
+    a = np.stack([*(np.power(float(p), range(3)) for p in points), np.eye(3)[-1]], axis=1)
+    d, e = rng.standard_normal((6, 6)), rng.standard_normal((4, 4))
+    windows = np.lib.stride_tricks.sliding_window_view(d, (4, 4))
+    expected = (windows * e).sum(axis=(2, 3))
+    np.testing.assert_allclose(both_ways(a, both_ways(g, e) * both_ways(inputs, d)), expected, atol=1e-13)
 
 
-class PicturesJob(jit.Record):
-    """What the kernels of inputs and of outputs work on here: a block of all tiles."""
+def _scales():
+    """Return one over the product of each point's differences from the others."""
+    points = POINTS[4]
+    return [1 / np.prod([p - q for q in points if q != p]) for p in points]
 
-    input: Input
-    gate: InputGate
-    tiles: Tiles
-    v: Places
-    m: Places
-    output: Output
+
+class Job(jit.Record):
+    source: Elements
     pitch: int
-    scratch: Bytes
-
-
-@jit.kernel
-def inputs_kernel(t, threads, zero, address):
-    job = record(PicturesJob, zero, address)
-    runs = records_at(Run, zero, job.scratch + TEMPORARY_BYTES)
-    count = describe_block(zero, job.tiles, job.tiles.first, job.tiles.end, runs)
-    temporary = elements_at(zero, job.scratch)
-    transform_inputs(zero, job, runs, count, job.pitch, 0, job.input.channels, job.v.first, temporary)
-
-
-@jit.kernel
-def outputs_kernel(t, threads, zero, address):
-    job = record(PicturesJob, zero, address)
-    runs = records_at(Run, zero, job.scratch + TEMPORARY_BYTES)
-    count = describe_block(zero, job.tiles, job.tiles.first, job.tiles.end, runs)
-    temporary = elements_at(zero, job.scratch)
-    transform_outputs(zero, job, runs, count, job.pitch, 0, job.output.channels, job.m.first, temporary)
-
-
-class KernelsJob(jit.Record):
-    """What the kernel of kernels works on here: one row tile."""
-
-    size: int
-    weight: Elements
-    row_stride: int
-    term_stride: int
-    rows: int
-    depth: int
-    u: Elements
+    to: Elements
     place: int
-    block: int
-    block_depth: int
-    scratch: Bytes
+    spare: Elements
+    size: int
 
 
-@jit.kernel
-def kernels_kernel(t, threads, zero, address):
-    job = record(KernelsJob, zero, address)
-    transform_kernels(
-        zero, job.size, job.weight, job.row_stride, job.term_stride, job.rows, job.depth, job.u, job.place, job.block,
-        job.block_depth, elements_at(zero, job.scratch),
-    )  # fmt: skip
+@compiled
+def run_patch(zero, address):
+    job = record(Job, zero, address)
+    transform_patch(zero, job.size, job.source, job.pitch, job.to, job.place, job.spare)
 
 
-def tiles_of(images, height, width, size):
-    """Return the tiles of outputs of this height and width."""
-    rows, columns = -(-height // size), -(-width // size)
-    return Tiles(size=size, places=(size + 2) ** 2, rows=rows, columns=columns, end=images * rows * columns)
+@compiled
+def run_weights(zero, address):
+    job = record(Job, zero, address)
+    transform_weights(zero, job.size, job.source, job.pitch, job.to, job.place)
 
 
-def places_for(channels, tiles, dtype):
-    """Return an array (place, channel, tile) with room behind each channel for a vector, and where places begin."""
-    matrices = np.full((tiles.places, channels, tiles.end + jit.lanes(dtype)), np.nan, dtype)
-    return matrices, np.arange(tiles.places) * matrices[0].size
+@compiled
+def run_products(zero, address):
+    job = record(Job, zero, address)
+    transform_products(zero, job.size, job.source, job.place, job.to, job.pitch, job.spare)
 
 
-def scratch_for(tiles):
-    """Return scratch memory for a block of all tiles."""
-    return np.empty(TEMPORARY_BYTES + tiles.end * ctypes.sizeof(Run), np.uint8)
+@compiled
+def run_gradient(zero, address):
+    job = record(Job, zero, address)
+    transform_gradient(zero, job.source, job.pitch, job.to, job.place, job.spare)
 
 
-def run_inputs(x, size, height, width, top, left, gate=None):
-    """Transform all patches of `x` for outputs of `height` and `width`; returns (image, y, x, channel, i, j)."""
-    images, channels = x.shape[:2]
-    tiles = tiles_of(images, height, width, size)
-    v, starts = places_for(channels, tiles, x.dtype)
-    memory = scratch_for(tiles)
-    job = PicturesJob(
-        input=Input(
-            first=jit.address_of(x), channels=channels, height=x.shape[2], width=x.shape[3], image=x[0].size,
-            plane=x[0, 0].size, top=top, left=left,
-        ),
-        gate=gate or InputGate(), tiles=tiles, v=Places(first=jit.address_of(v), starts=jit.address_of(starts)),
-        pitch=v.shape[2], scratch=jit.address_of(memory),
-    )  # fmt: skip
-    inputs_kernel(job, x.dtype, 1)
-    numbers = v[:, :, : tiles.end].reshape(size + 2, size + 2, channels, images, tiles.rows, tiles.columns)
-    return numbers.transpose(3, 4, 5, 2, 0, 1)
+@compiled
+def run_sums(zero, address):
+    job = record(Job, zero, address)
+    transform_sums(zero, job.source, job.place, job.to, job.pitch, job.spare)
 
 
-def patches(x, size, height, width, top, left):
-    """Return what each tile sees of `x`, zeros outside: (image, y, x, channel, i, j)."""
-    rows, columns = -(-height // size), -(-width // size)
-    below, right = (size * count + 2 - before - side for count, before, side in (
-        (rows, top, x.shape[2]), (columns, left, x.shape[3])
-    ))  # fmt: skip
-    padded = np.pad(x, ((0, 0), (0, 0), (top, max(below, 0)), (left, max(right, 0))))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (size + 2, size + 2), axis=(2, 3))
-    return windows[:, :, : size * rows : size, : size * columns : size].transpose(0, 2, 3, 1, 4, 5)
+def spread(numbers, step):
+    """Return (row, column, lane) numbers with `step` vectors from each row to the next, and 99 between them."""
+    rows, columns, lanes = numbers.shape
+    array = np.full((rows, step, lanes), 99, numbers.dtype)
+    array[:, :columns] = numbers
+    return array
 
 
-BOTH_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-BOTH_SIZES = pytest.mark.parametrize("size", [4, 2])
+def run(function, size, source, to, pitch, place):
+    spare = np.empty((PATCH_VECTORS, source.shape[-1]), source.dtype)
+    job = Job(size=size, pitch=pitch * source.shape[-1], place=place * source.shape[-1])
+    call(function, source.dtype, job, source=source, to=to, spare=spare)
+
+
+def lanes_last(numbers):
+    """Return (lane, row, column) of (row, column, lane)."""
+    return np.moveaxis(numbers, -1, 0)
 
 
 @BOTH_DTYPES
 @BOTH_SIZES
-@pytest.mark.parametrize(
-    ("shape", "padding"),
-    [
-        pytest.param((1, 1, None, None), 0, id="one patch"),
-        pytest.param((1, 1, 3, 3), 1, id="a patch with edges on all sides"),
-        pytest.param((2, 3, 10, 81), 1, id="several vectors of patches"),
-    ],
-)
-def test_inputs(size, dtype, shape, padding, rng):
-    x = rng.standard_normal([side or size + 2 for side in shape]).astype(dtype)
-    height, width = (side + 2 * padding - 2 for side in x.shape[2:])
-    expected = both_ways(matrices(size).inputs, patches(x, size, height, width, padding, padding))
-    close(run_inputs(x, size, height, width, padding, padding), expected, dtype)
-
-
-@BOTH_DTYPES
-@pytest.mark.parametrize("kind", [RELU_TRACE, RELU_OUTPUT])
-def test_inputs_through_a_relu(dtype, kind, rng):
-    x, y = rng.standard_normal((2, 2, 2, 9, 70)).astype(dtype)
-    trace = traces.empty_trace(y.shape)
-    trace[:] = y > 0
-    known = {"trace": trace} if kind == RELU_TRACE else {"relu_output": y}
-    gate = InputGate(kind=kind, **{name: jit.address_of(array) for name, array in known.items()})
-    expected = both_ways(matrices(4).inputs, patches(np.where(y > 0, x, 0), 4, 9, 70, 1, 1))
-    close(run_inputs(x, 4, 9, 70, 1, 1, gate), expected, dtype)
-
-
-@BOTH_DTYPES
-@pytest.mark.parametrize("padding", [1, 2])
-def test_inputs_through_a_pooling(dtype, padding, rng):
-    x = rng.standard_normal((2, 2, 5, 36)).astype(dtype)
-    trace = traces.empty_trace(x.shape)
-    trace[:] = rng.integers(0, traces.BLOCKED + 1, x.shape)
-    large = np.zeros((2, 2, 5, 2, 36, 2), dtype)
-    for place in range(4):
-        large[:, :, :, place // 2, :, place % 2] = np.where(trace == place, x, 0)
-    large = large.reshape(2, 2, 10, 72)
-    height, width = 8 + 2 * padding, 70 + 2 * padding
-    gate = InputGate(kind=POOL_TRACE, trace=jit.address_of(trace))
-    expected = both_ways(matrices(4).inputs, patches(large, 4, height, width, padding, padding))
-    close(run_inputs(x, 4, height, width, padding, padding, gate), expected, dtype)
+def test_patch(size, dtype, rng):
+    side, lanes = size + 2, jit.lanes(np.dtype(dtype))
+    d = rng.standard_normal((side, side, lanes)).astype(dtype)
+    to = np.full((side, side, FAR_APART, lanes), 99, dtype)
+    run(run_patch, size, spread(d, side + FAR_APART), to, side + FAR_APART, FAR_APART)
+    close(lanes_last(to[:, :, 0]), both_ways(matrices(size).inputs, lanes_last(d)), dtype)
+    assert np.all(to[:, :, 1:] == 99)
 
 
 @BOTH_DTYPES
 @BOTH_SIZES
-@pytest.mark.parametrize("exchanged", [False, True])
-@pytest.mark.parametrize("rows", range(1, tile_rows() + 1))
-def test_kernels(size, dtype, exchanged, rows, rng):
-    height = tile_rows()
-    blocks, block_depth = 2, height
-    depth = 2 * height - 3
-    weight = rng.standard_normal((depth, rows, 9) if exchanged else (rows, depth, 9)).astype(dtype)
-    row_stride, term_stride = (9, 9 * rows) if exchanged else (9 * depth, 9)
-    u = np.full(((size + 2) ** 2, blocks, block_depth * height), np.nan, dtype)
-    memory = np.empty(TEMPORARY_BYTES, np.uint8)
-    job = KernelsJob(
-        size=size, weight=jit.address_of(weight), row_stride=row_stride, term_stride=term_stride, rows=rows,
-        depth=depth, u=jit.address_of(u), place=u[0].size, block=u[0, 0].size, block_depth=block_depth,
-        scratch=jit.address_of(memory),
-    )  # fmt: skip
-    kernels_kernel(job, weight.dtype, 1)
-    numbers = u[:, :, : block_depth * rows].reshape(size + 2, size + 2, blocks * block_depth, rows)
-    numbers = numbers[:, :, :depth].transpose(3, 2, 0, 1)
-    by_row = weight.swapaxes(0, 1) if exchanged else weight
-    close(numbers, both_ways(matrices(size).kernels, by_row.reshape(rows, depth, 3, 3)), dtype)
-
-
-def run_outputs(m, size, shape, tiles, **finish):
-    """Transform products, (image, y, x, channel, i, j), to outputs of a shape, with what else `Output` may have."""
-    channels, dtype = shape[1], m.dtype
-    matrices, starts = places_for(channels, tiles, dtype)
-    matrices[:, :, : tiles.end] = m.transpose(4, 5, 3, 0, 1, 2).reshape(tiles.places, channels, -1)
-    factors = np.array([p**n for p in POINTS[4][1::2] for n in range(4)], dtype)
-    out = np.full(shape, np.nan, dtype)
-    memory = scratch_for(tiles)
-    job = PicturesJob(
-        tiles=tiles, m=Places(first=jit.address_of(matrices), starts=jit.address_of(starts)),
-        output=Output(
-            first=jit.address_of(out), channels=channels, height=shape[2], width=shape[3], image=out[0].size,
-            plane=out[0, 0].size, factors=jit.address_of(factors), **finish,
-        ),
-        pitch=matrices.shape[2], scratch=jit.address_of(memory),
-    )  # fmt: skip
-    outputs_kernel(job, dtype, 1)
-    return out
-
-
-def outputs_of(m, size, height, width):
-    """Return A^T m A for each tile, put together."""
-    images, rows, columns, channels = m.shape[:4]
-    tiles = both_ways(matrices(size).outputs, m).transpose(0, 3, 1, 4, 2, 5)
-    return tiles.reshape(images, channels, rows * size, columns * size)[:, :, :height, :width]
-
-
-def random_products(rng, images, channels, tiles, dtype):
-    side = tiles.size + 2
-    return rng.standard_normal((images, tiles.rows, tiles.columns, channels, side, side)).astype(dtype)
+@pytest.mark.parametrize("turned", [False, True])
+def test_weights(turned, size, dtype, rng):
+    side, lanes = size + 2, jit.lanes(np.dtype(dtype))
+    g = rng.standard_normal((3, 3, lanes)).astype(dtype)
+    to = np.full((side, side, FAR_APART, lanes), 99, dtype)
+    source = spread(g.reshape(9, 1, lanes), FAR_APART)
+    run(run_weights, size, source[-1:] if turned else source, to, -FAR_APART if turned else FAR_APART, FAR_APART)
+    expected = both_ways(matrices(size).kernels, lanes_last(g[::-1, ::-1] if turned else g))
+    close(lanes_last(to[:, :, 0]), expected, dtype)
+    assert np.all(to[:, :, 1:] == 99)
 
 
 @BOTH_DTYPES
 @BOTH_SIZES
-@pytest.mark.parametrize(
-    "shape",
-    [
-        pytest.param((1, 1, None, None), id="one patch"),
-        pytest.param((2, 3, 9, 79), id="several vectors of patches, cut off"),
-    ],
-)
-def test_outputs(size, dtype, shape, rng):
-    shape = tuple(side or size for side in shape)
-    tiles = tiles_of(shape[0], *shape[2:], size)
-    m = random_products(rng, *shape[:2], tiles, dtype)
-    close(run_outputs(m, size, shape, tiles), outputs_of(m, size, *shape[2:]), dtype)
+def test_products(size, dtype, rng):
+    side, lanes = size + 2, jit.lanes(np.dtype(dtype))
+    m = rng.standard_normal((side, side, lanes)).astype(dtype)
+    to = np.full((size, size + FAR_APART, lanes), 99, dtype)
+    run(run_products, size, spread(m.reshape(side * side, 1, lanes), FAR_APART), to, size + FAR_APART, FAR_APART)
+    close(lanes_last(to[:, :size]), both_ways(matrices(size).outputs, lanes_last(m)), dtype)
+    assert np.all(to[:, size:] == 99)
 
 
 @BOTH_DTYPES
-@BOTH_SIZES
-def test_outputs_with_bias_and_relu(size, dtype, rng):
-    shape = (2, 3, 9, 79)
-    tiles = tiles_of(shape[0], *shape[2:], size)
-    m = random_products(rng, *shape[:2], tiles, dtype)
-    bias = rng.standard_normal(shape[1]).astype(dtype)
-    expected = np.maximum(outputs_of(m, size, *shape[2:]) + bias[:, np.newaxis, np.newaxis], 0)
-    close(run_outputs(m, size, shape, tiles, bias=jit.address_of(bias), relu=1), expected, dtype)
+def test_gradient(dtype, rng):
+    lanes = jit.lanes(np.dtype(dtype))
+    e = rng.standard_normal((4, 4, lanes)).astype(dtype)
+    to = np.full((6, 6, FAR_APART, lanes), 99, dtype)
+    run(run_gradient, 4, spread(e, 4 + FAR_APART), to, 4 + FAR_APART, FAR_APART)
+    points, scale = POINTS[4], np.array([*_scales(), 1])
+    g = np.stack([*(np.power(float(p), range(4)) for p in points), np.eye(4)[-1]]) * scale[:, np.newaxis]
+    close(lanes_last(to[:, :, 0]), both_ways(g, lanes_last(e)), dtype)
 
 
 @BOTH_DTYPES
-def test_outputs_with_the_trace_of_a_relu(dtype, rng):
-    shape = (2, 3, 9, 79)
-    tiles = tiles_of(shape[0], *shape[2:], 4)
-    m = random_products(rng, *shape[:2], tiles, dtype)
-    trace = traces.empty_trace(shape)
-    y = run_outputs(m, 4, shape, tiles, relu=1, trace=jit.address_of(trace))
-    close(y, np.maximum(outputs_of(m, 4, *shape[2:]), 0), dtype)
-    np.testing.assert_array_equal(trace, y > 0)
-
-
-@BOTH_DTYPES
-def test_outputs_pooled(dtype, rng):
-    images, channels, height, width = 2, 3, 9, 79
-    tiles = tiles_of(images, height, width, 4)
-    m = random_products(rng, images, channels, tiles, dtype)
-    shape = (images, channels, height // 2, width // 2)
-    trace = traces.empty_trace(shape)
-    maxima = run_outputs(m, 4, shape, tiles, relu=1, pooled=1, trace=jit.address_of(trace))
-    y = np.maximum(outputs_of(m, 4, height - 1, width - 1), 0)
-    windows = y.reshape(images, channels, height // 2, 2, width // 2, 2).transpose(0, 1, 2, 4, 3, 5)
-    windows = windows.reshape(*shape, 4)
-    close(maxima, windows.max(axis=-1), dtype)
-    np.testing.assert_array_equal(trace, np.where(maxima > 0, windows.argmax(axis=-1), traces.BLOCKED))
+def test_sums(dtype, rng):
+    lanes = jit.lanes(np.dtype(dtype))
+    m = rng.standard_normal((6, 6, lanes)).astype(dtype)
+    to = np.full((9, FAR_APART, lanes), 99, dtype)
+    run(run_sums, 4, spread(m.reshape(36, 1, lanes), FAR_APART), to, FAR_APART, FAR_APART)
+    a = np.stack([*(np.power(float(p), range(3)) for p in POINTS[4]), np.eye(3)[-1]], axis=1)
+    close(lanes_last(to[:, 0].reshape(3, 3, lanes)), both_ways(a, lanes_last(m)), dtype)
+    assert np.all(to[:, 1:] == 99)
