@@ -35,7 +35,7 @@ def why_not(g: ConvGeometry, pass_: Pass, tile: int) -> str | None:
 
 
 def pack(weight: np.ndarray, groups: int, pass_: Pass, *, keep: bool) -> tuple[np.ndarray, ...]:
-    """Return the weights of each group, (K, C/groups, 3, 3) cut along K: packed for a pass to `keep`, or as they are."""
+    """Return the weights of each group, (K, C/groups, 3, 3) cut along K: packed for a pass, or as they are."""
     parts = np.split(weight, groups) if groups > 1 else [weight]
     return tuple(pack_weights(part, pass_ == "input_grad") for part in parts) if keep else tuple(parts)
 
