@@ -3,7 +3,7 @@
 A cost is a number of cycles: those of the arithmetic, shared among the threads, or those of moving what does not fit
 the cache, whichever is larger. The arithmetic is counted as the kernels do it, with their tiles and with what tiles
 waste at edges. The few constants were measured on one machine (``docs/kernels.md`` says how). Only their ratios matter.
-They are counted per vector, so they should suit machines with other widths of vectors, too.
+Machines with vectors of another width behave alike, if costs are counted in vectors.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ TRANSFORM_KERNEL = {4: 20.0, 2: 12.0}  # a 3x3 kernel
 GROUP = 60000.0  # starting Winograd's phases, anew for each group of channels
 BYTES_PER_CYCLE = 5.0  # from memory, all threads together
 CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
-# Weights for one call are transformed a few rows at a time, and never stored whole, if they would take more than
-# FRESH_BYTES and the transformed pictures take no more than SHARED_BYTES.
+# Weights for one call are transformed a few rows at a time, and never stored whole, if the transformed weights would
+# take more than FRESH_BYTES, and the transformed pictures no more than SHARED_BYTES.
 FRESH_BYTES = 4 << 20
 SHARED_BYTES = 32 << 20
 

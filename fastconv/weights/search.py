@@ -174,7 +174,7 @@ def _load_first(candidates: Iterable[Found], log: Log) -> VGGWeights | None:
         try:
             return load_file(found.path, log=log)
         except WrongFileError as error:
-            # A user's file is neither ignored nor removed: the user learns what is wrong. Our own copies are replaced.
+            # A user's file is neither ignored nor removed: the user learns what is wrong. We can do without ours.
             if found.place != _CACHE or not converted.is_named_by_us(found.path):
                 raise
             if isinstance(error, UnreadableFileError):
