@@ -18,9 +18,9 @@ from .winograd_transforms import TEMPORARY_BYTES, transform_kernels
 class Layout(jit.Record):
     """How transformed weights lie in memory, in elements.
 
-    For each place, for each block of `depth` terms, for each panel of rows (a row tile), for each term, the numbers of
-    the panel's rows. What is read one after the other lies so, and panels lie an odd number of cache lines apart, for
-    the input gradient takes a few numbers of each panel.
+    The loops, from the outermost to the innermost: places, blocks of `depth` terms, panels of rows (row tiles), terms,
+    rows of the panel. The product reads the numbers of a panel in this order. The distance between panels is an odd
+    number of cache lines, so that the few numbers that the input gradient takes of each fall on different cache sets.
     """
 
     depth: int
