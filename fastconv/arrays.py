@@ -1,7 +1,7 @@
-"""Arrays: inputs as algorithms want them, and results, whose memory is used again when they are no more.
+"""Arrays: inputs in the form that algorithms need, and memory for results, which later results use again.
 
-A fresh array of 67 MB costs 6 ms of page faults, as much as computing VGG-19's first layer in it. The C library keeps
-freed blocks below 32 MB for the next allocation; this does the same for larger ones.
+A fresh array of 67 MB costs 6 ms of page faults, about as much time as the computation of VGG-19's first layer. The C
+library keeps freed blocks below 32 MB for the next allocation. This module does the same for larger ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the algorithms cost: the model by which "auto" chooses, without timing anything.
 
 A cost is a number of cycles: those of the arithmetic, shared among the threads, or those of moving what does not fit
-the cache, whichever takes longer. The arithmetic is counted as the kernels do it, with their tiles and with what tiles
-waste at edges; the few constants are measured (``docs/kernels.md`` says how) and only their ratios matter. They come
-from one machine, but machines of other vector widths are like it in units of vectors.
+the cache, whichever is larger. The arithmetic is counted as the kernels do it, with their tiles and with what tiles
+waste at edges. The few constants were measured on one machine (``docs/kernels.md`` says how). Only their ratios matter.
+Machines with vectors of another width behave alike, if costs are counted in vectors.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ TRANSFORM_KERNEL = {4: 20.0, 2: 12.0}  # a 3x3 kernel
 GROUP = 60000.0  # starting Winograd's phases, anew for each group of channels
 BYTES_PER_CYCLE = 5.0  # from memory, all threads together
 CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
-FRESH_BYTES = 4 << 20  # transformed weights of more than this are better never stored
-SHARED_BYTES = 32 << 20  # ... if the transformed pictures are no more than this
+# Weights for one call are transformed a few rows at a time, and never stored whole, if the transformed weights would
+# take more than FRESH_BYTES, and the transformed pictures no more than SHARED_BYTES.
+FRESH_BYTES = 4 << 20
+SHARED_BYTES = 32 << 20
 
 
 @lru_cache(maxsize=4096)
@@ -101,7 +103,7 @@ def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, t
 
 
 def worth_transforming_on_the_way(g: ConvGeometry, item: int, tile: int) -> bool:
-    """Return whether weights for one call had better be transformed a few rows at a time than all beforehand."""
+    """Return whether it is faster to transform weights for one call a few rows at a time than all beforehand."""
     places = (tile + 2) ** 2
     tiles = g.n * -(-max(g.out_h, g.h) // tile) * -(-max(g.out_w, g.w) // tile)
     weights = places * (g.k // g.groups) * (g.c // g.groups) * item

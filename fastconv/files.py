@@ -1,4 +1,4 @@
-"""Files of this package, wherever they lie: the cache directory, writing all of a file or nothing, digests."""
+"""Files: the cache directory, files that are written whole or not at all, and digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-#: The names of temporary files and folders, which nobody else gives, so that what a killed process leaves can be told.
+#: The names of our temporary files and folders. No other program uses such names, so what has one and is old was left
+#: by a process of ours that was killed.
 _TEMPORARY = re.compile(r"\.fastconv-([0-9a-f]{16}|[0-9a-z_]{8})\.part")
 _DAY = 86_400  # seconds
 

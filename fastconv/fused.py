@@ -1,7 +1,7 @@
 """A 3x3 convolution with fixed weights together with its ReLU and, perhaps, the max pooling behind it.
 
-Both ways the three are one pass over memory: maxima are taken before outputs are written, and gradients pass a ReLU and
-a pooling while they are read. A network that never changes needs no more of a layer than that.
+The three take one pass over memory, forward as well as backward: maxima are taken before outputs are written, and
+gradients go back through pooling and ReLU while they are read. A network whose weights never change needs nothing else.
 """
 
 from __future__ import annotations

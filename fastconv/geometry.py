@@ -1,4 +1,4 @@
-"""What a convolution or a pooling is made of, in numbers: every part of the package speaks of it in these words."""
+"""The numbers of a convolution or a pooling, under the names that every part of the package uses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What computes: compiled kernels or, where Numba is told not to compile, plain NumPy.
 
-Both are tables of the functions of `Backend`, and here alone it is decided which is used.
+Both have the functions of `Backend`. Only this package decides which of them is used.
 """
 
 from __future__ import annotations

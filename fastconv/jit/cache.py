@@ -105,8 +105,8 @@ def cache_is_cold() -> bool:
 class KernelCache(NullCache):
     """The compiled signatures of one kernel on disk, in the form that Numba asks its dispatchers' caches in.
 
-    Nothing is read or hashed before the first compilation. What is truncated, foreign or in the wrong place is a miss,
-    never an error: the kernel is compiled anew and the file replaced. Where no file can be kept, the next process
+    Nothing is read or hashed before the first compilation. A file that is truncated, foreign or in the wrong place is a
+    miss, never an error: the kernel is compiled anew and the file replaced. If no file can be kept, the next process
     compiles again.
 
     Parameters

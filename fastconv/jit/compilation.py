@@ -1,4 +1,4 @@
-"""How kernels are compiled: the decorators that every compiled function stands under."""
+"""How kernels are compiled: the decorators of all compiled functions."""
 
 from __future__ import annotations
 

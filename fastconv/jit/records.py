@@ -1,4 +1,4 @@
-"""How addresses and numbers reach compiled code: records, which a kernel gets the address of."""
+"""Records, in which addresses and numbers reach compiled code: a kernel gets the address of one."""
 
 from __future__ import annotations
 

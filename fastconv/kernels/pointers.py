@@ -8,7 +8,7 @@ written field by field; a field that is an address is a pointer. So kernels neve
     for n in range(job.count):
         job.out[n] = job.factor * job.x[n]
 
-Numbers and records are wherever the address says: a kernel that counts wrongly reads and writes beyond them.
+Nothing checks an address: a kernel that counts wrongly reads and writes memory beyond its arrays.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Vectors whose lanes change places: every second, by turns, transposed."""
+"""Shuffles, which change the places of lanes: take every second one, deal two vectors by turns, transpose."""
 
 from __future__ import annotations
 

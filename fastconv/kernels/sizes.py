@@ -1,4 +1,4 @@
-"""Sizes in whole pieces."""
+"""Sizes rounded up to whole pieces."""
 
 
 def ceil_div(a: int, b: int) -> int:

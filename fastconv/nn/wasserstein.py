@@ -1,7 +1,7 @@
 """A style loss that sees means apart from correlations: the Wasserstein distance between feature Gaussians.
 
-A layer's features at all positions of a picture are taken for samples of a Gaussian. Two of them, with means m
-and covariances S, are as far apart as it takes work to move the one into the other:
+A layer's features at all positions of a picture are taken for samples of a Gaussian. The distance W between two
+Gaussians, with means m and covariances S, says how much work it takes to move the one into the other:
 
     W^2 = |m_1 - m_2|^2 + trace(S_1 + S_2 - 2 (S_2^(1/2) S_1 S_2^(1/2))^(1/2))
 

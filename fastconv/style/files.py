@@ -1,4 +1,4 @@
-"""Files that a run writes: whether they can be written is known beforehand, and they are whole or not there."""
+"""Output files: checked before the work begins, and then written whole or not at all."""
 
 from __future__ import annotations
 

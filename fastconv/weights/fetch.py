@@ -3,8 +3,8 @@
 What arrives goes into a temporary folder of the caller's and is checked there, so that no half of a file, and
 no wrong one, is ever where weights are looked for.
 
-Who downloads may stand in a folder full of strangers' files. So pip and uv work in the temporary folder, and pip runs
-in a Python that imports nothing from the current folder, which `python -m pip` would search first.
+The current folder may hold files of strangers, and `python -m pip` would search it first. So pip and uv work in the
+temporary folder, and pip runs in a Python that imports nothing from the current folder.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def _load_first(candidates: Iterable[Found], log: Log) -> VGGWeights | None:
         try:
             return load_file(found.path, log=log)
         except WrongFileError as error:
-            # What a user put somewhere is not passed over in silence, nor removed, but our own copies are ours to mend.
+            # A user's file is neither ignored nor removed: the user learns what is wrong. We can do without ours.
             if found.place != _CACHE or not converted.is_named_by_us(found.path):
                 raise
             if isinstance(error, UnreadableFileError):

@@ -1,7 +1,7 @@
-"""L-BFGS as an optimiser that is asked where to go and told what was found there.
+"""L-BFGS, one step at a time: it names a point, and the caller tells it the loss and the gradient there.
 
-SciPy's L-BFGS-B calls a function and returns when it is done. Here it runs in a thread of its own, whose function
-hands each point over and waits for the loss: so a run stays a loop of single steps, whatever its optimiser.
+SciPy's L-BFGS-B calls a function and returns when it is done. Here it runs in a thread of its own. Its function hands
+over each point and waits for the loss. So a run stays a loop of single steps, whatever its optimiser.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimisers of a canvas: which one there is, and how it goes on from one scale to the next."""
+"""The optimisers of a canvas: how one is made, and how it goes on from one scale to the next."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Tiles: rectangles of a picture that go through the network one after the other, so that memory does for one.
+"""Tiles: rectangles of a picture that go through the network one after the other, so that memory for one is enough.
 
-A tile owns a block of the picture and sees a halo around it, as wide as the deepest features look. So the network
-computes of the block what it would compute of it in the whole picture. Convolutions see zeros beyond a tile's edge: at
-a cut these change the halo only, and at the edge of the picture they belong there.
+A tile owns a block of the picture. It also sees a halo around the block, as wide as the deepest features look. So the
+network computes the same for the block as it would in the whole picture. Convolutions see zeros beyond a tile's edge.
+At a cut these change only the halo. At the edge of the picture they belong there.
 
 Cuts and halos are multiples of the pixels that become one position of the deepest features, so that poolings see the
 same windows.

@@ -1,4 +1,4 @@
-"""Picture files and arrays read: whatever a camera or a paint program wrote, as sRGB from 0 to 255."""
+"""Reading pictures from files and arrays, whatever a camera or a paint program wrote, as sRGB from 0 to 255."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sizes of pictures: which one is to be used, and how a picture gets there."""
+"""The sizes of pictures: choosing one, and resizing a picture to it."""
 
 from __future__ import annotations
 

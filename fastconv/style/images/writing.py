@@ -1,4 +1,4 @@
-"""Picture files written: all of it or nothing, in sRGB, with the settings that made the picture."""
+"""Writing picture files, whole or not at all, in sRGB, with the settings that made the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film written as a file that players show: GIF or MP4."""
+"""Writing a film as a file: GIF or MP4."""
 
 from __future__ import annotations
 

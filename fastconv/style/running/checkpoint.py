@@ -1,7 +1,7 @@
-"""Checkpoints written: all that a run needs to go on, so that it ends at the same picture as if it had never stopped.
+"""Writing checkpoints: all that a run needs to go on, and to end at the same picture as if it had never stopped.
 
 A checkpoint is an `.npz` archive without pickles: the arrays of the optimisation and one JSON document. Archives
-carry checksums, so that a damaged file is noticed; the one before it is kept beside it, named FILE.previous.
+have checksums, so a damaged file is noticed. The checkpoint before it is kept beside it, named FILE.previous.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keeping what a run makes: written on the way and at the end, as much as can be written."""
+"""Writing what a run makes, on the way and at the end: one file that fails does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run left behind, for people and for scripts."""
+"""What came of a run, and how people and scripts are told."""
 
 from __future__ import annotations
 

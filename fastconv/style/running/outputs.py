@@ -1,4 +1,4 @@
-"""What a run writes: where, whether it may, and what is already there."""
+"""The files that a run writes: where they go, whether they may be written, and what is already there."""
 
 from __future__ import annotations
 

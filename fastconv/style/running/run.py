@@ -1,4 +1,4 @@
-"""A transfer as a command runs it: watched, interruptible, resumable, and with all that it makes kept."""
+"""A transfer as a command runs it: it can be watched, interrupted and resumed, and its files are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints read, and their runs taken up again."""
+"""Reading checkpoints, and going on with their runs."""
 
 from __future__ import annotations
 

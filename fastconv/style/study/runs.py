@@ -1,4 +1,4 @@
-"""The runs of the study, with both losses and their gradients measured apart on the way."""
+"""The runs of the study; on the way, each loss and its gradient is measured by itself."""
 
 from __future__ import annotations
 

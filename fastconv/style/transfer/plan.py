@@ -1,4 +1,4 @@
-"""The plan of a run: which scales it goes through, in which tiles, and what that takes."""
+"""The plan of a run: its scales, its tiles, and the work and memory that they take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots: all that a run has come to, so that another one, made from the same inputs, can go on with it.
+"""Snapshots: the state of a run, from which another run of the same inputs can go on.
 
 They hold plain arrays and numbers, and know nothing of files.
 """

@@ -1,4 +1,4 @@
-"""Where a run stands at a scale, and how a step changes that."""
+"""The state of a run at a scale, and how a step changes it."""
 
 from __future__ import annotations
 
