@@ -39,6 +39,8 @@ class WinogradJob(jit.Record):
     m: Places
     # tiles that a thread works on at a time if it has a V and M of its own
     block: int
+    # parts that tiles are cut into where blocks of channels alone would leave threads idle
+    parts: int
     # of all threads, and how much each has
     scratch: Bytes
     scratch_bytes: int
@@ -143,14 +145,25 @@ def fused_kernel(t, threads, zero, address):
 # --- phases ---------------------------------------------------------------------------------------------------------
 
 
+@jit.inline
+def _part_of_tiles(job, unit):
+    """Return the block of channels that a unit of work means, and which tiles: the first and the last."""
+    block = unit // job.parts
+    part = unit - block * job.parts
+    total = job.tiles.end - job.tiles.first
+    return block, job.tiles.first + total * part // job.parts, job.tiles.first + total * (part + 1) // job.parts
+
+
 @jit.kernel
 def input_kernel(t, threads, zero, address):
     """Transform the inputs of one block of tiles for some channels."""
     job = record(WinogradJob, zero, address)
     v, temporary = elements_at(zero, job.v.first), _own(zero, job, t)
-    blocks = _blocks(zero, job.input.channels)
-    for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-        read_tiles(zero, job, block, job.tiles.first, job.tiles.end, v + block * job.v.block, temporary)
+    units = _blocks(zero, job.input.channels) * job.parts
+    for unit in range(units * t // threads, units * (t + 1) // threads):
+        block, first, end = _part_of_tiles(job, unit)
+        to = v + (block * job.v.block + (first - job.tiles.first) * lanes_of(zero))
+        read_tiles(zero, job, block, first, end, to, temporary)
 
 
 @jit.kernel
@@ -162,17 +175,19 @@ def product_kernel(t, threads, zero, address):
     u = _own(zero, job, t)
     gathered = u + places * job.u.distance
     v, m = elements_at(zero, job.v.first), elements_at(zero, job.m.first)
-    panels = _panels(zero, job.weights.rows)
-    for panel in range(panels * t // threads, panels * (t + 1) // threads):
+    units = _panels(zero, job.weights.rows) * job.parts
+    for unit in range(units * t // threads, units * (t + 1) // threads):
+        panel, first, end = _part_of_tiles(job, unit)
+        tile = (first - job.tiles.first) * lanes
         for term in range(0, terms, job.u.terms):
-            end = min(term + job.u.terms, terms)
-            _transform_panel(zero, job, panel, term, end, u, gathered)
+            stop = min(term + job.u.terms, terms)
+            _transform_panel(zero, job, panel, term, stop, u, gathered)
             for place in range(places):
                 _multiply_panel(
-                    zero, v + (place * job.v.distance + term // lanes * job.v.block), job.v.block, end - term,
+                    zero, v + (place * job.v.distance + term // lanes * job.v.block + tile), job.v.block, stop - term,
                     u + place * job.u.distance,
-                    m + (place * job.m.distance + panel * columns // lanes * job.m.block), job.m.block,
-                    job.tiles.end - job.tiles.first, 1 if term == 0 else 0,
+                    m + (place * job.m.distance + panel * columns // lanes * job.m.block + tile), job.m.block,
+                    end - first, 1 if term == 0 else 0,
                 )  # fmt: skip
 
 
@@ -181,6 +196,8 @@ def output_kernel(t, threads, zero, address):
     """Transform the outputs of one block of tiles for some output channels."""
     job = record(WinogradJob, zero, address)
     m, temporary = elements_at(zero, job.m.first), _own(zero, job, t)
-    blocks = _blocks(zero, job.output.channels)
-    for block in range(blocks * t // threads, blocks * (t + 1) // threads):
-        write_tiles(zero, job, block, job.tiles.first, job.tiles.end, m + block * job.m.block, temporary)
+    units = _blocks(zero, job.output.channels) * job.parts
+    for unit in range(units * t // threads, units * (t + 1) // threads):
+        block, first, end = _part_of_tiles(job, unit)
+        source = m + (block * job.m.block + (first - job.tiles.first) * lanes_of(zero))
+        write_tiles(zero, job, block, first, end, source, temporary)

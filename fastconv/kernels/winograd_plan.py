@@ -98,6 +98,8 @@ def make_plan(
     threads = jit.threads_for(products=tiles.end * places * depth * rows, most=max_threads)
     fused, block = schedule(tiles.end, places, depth, rows, dtype, threads)
 
+    fewest = min(ceil_div(depth, lanes), ceil_div(rows, columns))  # units that all threads share
+    parts = min(ceil_div(threads, fewest), block)
     pitch = block * lanes
     v_place, m_place = (place_size(round_up(size, columns) * block, dtype) for size in (depth, rows))
     terms = min(depth, DEPTH_BLOCK if fused else SHARED_TERMS)
@@ -120,7 +122,7 @@ def make_plan(
         u=Transformed(first=u, distance=u_place, terms=terms),
         v=Places(first=v, distance=v_place, block=pitch),
         m=Places(first=m, distance=m_place, block=pitch),
-        block=block, scratch=scratch, scratch_bytes=own,
+        block=block, parts=parts, scratch=scratch, scratch_bytes=own,
     )  # fmt: skip
     return Plan(job, fused, threads, total)
 

@@ -52,7 +52,7 @@ def panel_pitch(zero, terms):
 
 @jit.inline
 def gather_kernels(zero, weights, panel, first, end, to):
-    """Write the kernels of terms `first` to `end` - 1 of a panel in packed order, and up to a vector of zeros behind."""
+    """Write the kernels of terms `first` to `end` - 1 of a panel in packed order, then perhaps a vector of zeros."""
     lanes, columns = lanes_of(zero), columns_of_strip(zero)
     # Numbers that lie one after the other: of all terms, or of one.
     together = end - first if weights.term == KERNEL else 1
