@@ -46,6 +46,10 @@ class Found:
     source: Source
     place: str
 
+    def __str__(self) -> str:
+        """Return what people are told of it."""
+        return f"{self.source.name}: {self.path} ({self.place})"
+
 
 def cache_dir() -> Path:
     """Return where converted weights are kept, in `$FASTCONV_CACHE_DIR` or the user's cache."""
