@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastconv.cli.errors import CommandError, Exit
 from fastconv.cli.messages import say
+from fastconv.log import Log
 
 
 def add_overwrite(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -56,7 +57,7 @@ def errors_with_codes() -> Iterator[None]:
 
 
 @contextmanager
-def image_warnings_in_a_line(log: Callable[[str], None] | None) -> Iterator[None]:
+def image_warnings_in_a_line(log: Log | None) -> Iterator[None]:
     """Say in a line what is ignored or dropped of a picture, if there is a `log`."""
     import warnings
 

@@ -10,12 +10,12 @@ from typing import Any, TextIO
 
 from PIL import Image
 
+from fastconv.log import Log, unheard
 from fastconv.style.algorithm.options import OptionError
 from fastconv.style.algorithm.presets import options_of
 from fastconv.style.files import OutputError, is_there
 from fastconv.style.images import FORMATS, ImageError, ImageWarning, PictureLike, load
 from fastconv.style.running.marks import mark_of, named_in, remove_mark, write_mark
-from fastconv.style.running.messages import Log
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.running.run import carry_out
@@ -88,7 +88,7 @@ def run_folder(
     fastconv.weights.WeightsError
         If the weights are missing or wrong.
     """
-    say = log or (lambda message: None)
+    say = log or unheard
     photographs = _pictures_in(folder)
     # Errors in these would come with each photograph; they are raised once, before any.
     options_of(preset, options)

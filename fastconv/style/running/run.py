@@ -11,13 +11,14 @@ from typing import Any, TextIO
 
 import fastconv
 from fastconv import jit
+from fastconv.log import Log, unheard
 from fastconv.style.files import free_name, target_of
 from fastconv.style.images import PictureLike
 from fastconv.style.report.film import Frame
 from fastconv.style.running import saved as checkpoints
 from fastconv.style.running.interruption import signals_between_steps
 from fastconv.style.running.keeping import Keeper
-from fastconv.style.running.messages import Log, announcement, estimate, summary
+from fastconv.style.running.messages import announcement, estimate, summary
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.running.progress import Progress
@@ -101,7 +102,7 @@ def resume(
     fastconv.style.running.saved.CheckpointError
         If the checkpoint can't be read or its pictures have changed; and what `run` raises.
     """
-    say = log or _ignore
+    say = log or unheard
     saved = checkpoints.read(path, say)
     own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=path)
     outputs = replace(
@@ -140,7 +141,7 @@ def carry_out(
 
     With `set_aside`, an interrupted run's picture gets the name of an unfinished one.
     """
-    say = log or _ignore
+    say = log or unheard
     say(announcement(transfer))
     say(estimate(transfer))
     if jit.cache_is_cold():
@@ -177,7 +178,3 @@ def carry_out(
         keeper.at_the_end(outcome)
     say(summary(outcome))
     return outcome
-
-
-def _ignore(message: str) -> None:
-    pass
