@@ -31,9 +31,11 @@ MAY_IMPORT = {
         "style.study",
         "weights",
         "jit",
+        "log",
     },
     "style": {"style.algorithm", "style.files", "style.images", "style.transfer"},
     "style.study": {
+        "log",
         "geometry",
         "nn",
         "style.algorithm",
@@ -44,6 +46,7 @@ MAY_IMPORT = {
         "weights",
     },
     "style.running": {
+        "log",
         "geometry",
         FACE,
         "files",
@@ -57,7 +60,7 @@ MAY_IMPORT = {
         "weights",
     },
     "style.report": {"geometry", "files", "programs", "style.files", "style.images", "style.transfer", "style.wording"},
-    "style.transfer": {"geometry", FACE, "nn", "style.algorithm", "style.images", "weights"},
+    "style.transfer": {"geometry", FACE, "log", "nn", "style.algorithm", "style.images", "weights"},
     "style.algorithm": {"geometry", FACE, "nn", "style.images", "weights"},
     "style.demo": {"geometry", "style.images"},
     "style.images": {"geometry", "files", "style.files"},
@@ -77,7 +80,8 @@ MAY_IMPORT = {
     "files": set(),
     "geometry": set(),
     "reference": set(),
-    "weights": {"files", "programs"},
+    "weights": {"files", "log", "programs"},
+    "log": set(),
     "programs": set(),
 }
 # Part -> libraries that it may load when it is imported; the others load theirs within functions.
@@ -109,6 +113,7 @@ MAY_LOAD = {
     "arrays": {"numpy"},
     "weights": {"numpy"},
     "files": set(),
+    "log": set(),
     "programs": set(),
 }
 HEAVY = {"scipy", "PIL", "h5py", "pooch", "platformdirs", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastconv import cli
+from fastconv.cli.command_line import make_parser
 from fastconv.nn.losses import CONTENT_SCALES
 from fastconv.style import Options
 
@@ -26,7 +26,7 @@ CODE = set(re.findall(r"`([^`\n]+)`", ARCHITECTURE))  # what stands in code font
 
 def style_actions():
     """Return the arguments of `fastconv style`."""
-    parser = cli._parser()
+    parser = make_parser()
     commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices)
     return commands.choices["style"]._actions
 
@@ -74,7 +74,7 @@ def test_options_that_are_gone_are_not_told():
 
 @pytest.mark.parametrize("words", page_commands(), ids=lambda words: words[words.index("-o") + 1])
 def test_a_command_of_the_page_is_one_and_its_picture_is_shown(words):
-    assert cli._parser().parse_args(words)
+    assert make_parser().parse_args(words)
     picture = words[words.index("-o") + 1]
     assert (DOCS / "style" / picture).is_file()
     assert f"](style/{picture})" in PAGE

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import fastconv
+from fastconv.log import Log
 from fastconv.style import files
 from fastconv.style.files import OutputError, free_name
 from fastconv.style.images import PictureLike, has_transparency, save
@@ -15,7 +16,6 @@ from fastconv.style.report.film import Film, Frame
 from fastconv.style.report.movie import write_movie
 from fastconv.style.report.page import write_report
 from fastconv.style.running.checkpoint import Checkpoint
-from fastconv.style.running.messages import Log
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.transfer import Result, Step, Transfer
