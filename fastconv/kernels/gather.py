@@ -21,6 +21,7 @@ from fastconv.jit.records import Bytes, Elements, Words
 
 from . import layout, scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
+from .operands import Operands, operands
 from .pointers import elements_at, nowhere, record, records_at, words_at
 from .simd import lanes_of, load, load_between, splat, store
 from .sizes import ceil_div, round_up
@@ -36,7 +37,6 @@ FEW_TILES = 2  # a panel that is read so few times need not be gathered, if it c
 class Input(jit.Record):
     """What taps read: (image, group, channel, row, column)."""
 
-    first: Elements
     image: int
     group: int
     height: int
@@ -78,20 +78,16 @@ class Positions(jit.Record):
 
 
 class Weights(jit.Record):
-    """Packed weights, so many rows a group, and what is done to their results."""
+    """Packed weights, so many rows a group."""
 
-    first: Elements
     group: int
     rows: int
     groups: int
-    bias: Elements
-    relu: int
 
 
 class Output(jit.Record):
     """Where results go: (image, group, row, position)."""
 
-    first: Elements
     image: int
     group: int
     row: int
@@ -103,6 +99,7 @@ class GatherJob(jit.Record):
     Fields named after a part of an array say how many elements lie from one such part to the next.
     """
 
+    operands: Operands
     input: Input
     table: TapTable
     positions: Positions
@@ -174,7 +171,7 @@ def _describe_panel(zero, job, group, image, y, x, panel):
     input, positions, output = job.input, job.positions, job.output
     place = image * output.image + group * output.group + y * positions.width + x
     contiguous = (positions.height - y) * positions.width - x >= columns
-    panel.out = output.first + place if contiguous else nowhere(output.first)
+    panel.out = job.operands.out + place if contiguous else nowhere(job.operands.out)
     count = 0
     done = 0
     while done < columns:
@@ -183,7 +180,7 @@ def _describe_panel(zero, job, group, image, y, x, panel):
         if image < positions.images:
             length = min(positions.width - x, length)
             start = group * input.group + image * input.image + y * positions.stride_y * input.width + x
-            run.first = input.first + start
+            run.first = job.operands.x + start
             run.row = y * positions.stride_y
             run.column = x * positions.stride_x
             run.image = image * input.image
@@ -200,7 +197,7 @@ def _describe_panel(zero, job, group, image, y, x, panel):
                     image += 1
                     place = image * output.image + group * output.group
         else:  # behind the last image
-            run.first = input.first  # anything will do
+            run.first = job.operands.x  # anything will do
             run.row = _OUTSIDE
             run.column = 0
             run.image = 0
@@ -210,7 +207,7 @@ def _describe_panel(zero, job, group, image, y, x, panel):
         done += length
         count += 1
     panel.count = count
-    panel.source = _source(zero, job, group, panel.runs[0]) if count == 1 else nowhere(input.first)
+    panel.source = _source(zero, job, group, panel.runs[0]) if count == 1 else nowhere(job.operands.x)
     return image, y, x
 
 
@@ -224,7 +221,7 @@ def _source(zero, job, group, run):
     last = run.column + columns_of_tile(zero) - 1
     inside = inside and run.column + table.column_min >= 0 and last + table.column_max < input.width
     start = group * input.group + run.image + run.row * input.width + run.column
-    return input.first + start if inside else nowhere(input.first)
+    return job.operands.x + start if inside else nowhere(job.operands.x)
 
 
 @jit.inline
@@ -304,7 +301,7 @@ def _pack_panel(zero, job, group, panel, begin, end, to):
                 run = panel.runs[n]
                 y = run.row + tap.row
                 if y >= 0 and y < job.input.height:
-                    row = job.input.first + (group * job.input.group + run.image + tap.plane + y * job.input.width)
+                    row = job.operands.x + (group * job.input.group + run.image + tap.plane + y * job.input.width)
                     _pack_run(zero, job, row, run.column + tap.column, run.length, at)
                 else:
                     _pack_zeros(zero, run.length, at)
@@ -316,7 +313,7 @@ def _pack_panel(zero, job, group, panel, begin, end, to):
 def _pack_one_run(zero, job, group, run, begin, end, to):
     """Gather a panel whose pixels are one run, from which taps may leave the picture."""
     columns = columns_of_tile(zero)
-    image = job.input.first + (group * job.input.group + run.image)
+    image = job.operands.x + (group * job.input.group + run.image)
     row, column, taps = run.row, run.column, job.table.taps
     for p in range(begin, end):
         y = row + taps[p].row
@@ -366,13 +363,13 @@ def _multiply_panel(zero, job, group, panel, height, higher, tile_begin, tile_en
     """
     columns = columns_of_tile(zero)
     weights, output = job.weights, job.output
-    a = weights.first + (group * weights.group + begin * weights.rows)
+    a = job.operands.weights + (group * weights.group + begin * weights.rows)
     first = 1 if begin == 0 else 0
-    relu = weights.relu if end == job.table.depth else 0
+    relu = job.operands.relu if end == job.table.depth else 0
     for i in range(tile_begin, tile_end):
         row, rows = _rows_of(i, height, higher)
         shift = row * output.row
-        bias = weights.bias
+        bias = job.operands.bias
         if bias:
             bias += group * weights.rows + row
         c = panel.out + shift
@@ -381,11 +378,11 @@ def _multiply_panel(zero, job, group, panel, height, higher, tile_begin, tile_en
             c = tile
             pitch = columns
             if first == 0:
-                _tile_from_places(zero, rows, output.first + shift, panel.places, output.row, tile)
+                _tile_from_places(zero, rows, job.operands.out + shift, panel.places, output.row, tile)
         a_tile = a + row * (end - begin)
         scattered_product(zero, rows, a_tile, b, offsets, end - begin, c, pitch, first, bias, relu)
         if not panel.out:
-            _tile_to_places(zero, rows, output.first + shift, panel.places, output.row, tile)
+            _tile_to_places(zero, rows, job.operands.out + shift, panel.places, output.row, tile)
 
 
 @jit.kernel
@@ -534,8 +531,8 @@ class Plan:
         What the record's table of taps points to.
     copy : PaddedPlane or None
         How each plane of the input is copied first.
-    copy_bytes : int
-        How large the copy is.
+    copy_size : int
+        Elements of the copy.
     """
 
     job: GatherJob
@@ -543,11 +540,9 @@ class Plan:
     scratch_bytes: int
     tables: tuple[np.ndarray, ...]
     copy: layout.PaddedPlane | None
-    copy_bytes: int
+    copy_size: int
 
-    def run(
-        self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
-    ) -> None:
+    def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
         """Compute the product.
 
         Parameters
@@ -556,34 +551,30 @@ class Plan:
         packed : array of :func:`pack`
         bias : (groups * rows,) array or None
         relu : bool
-        out : int
-            Address of (N, groups * rows, grid.height, grid.width) elements.
-        copy : int
-            Address of the plan's copy of the input if :meth:`copy_input` has made it; else it is made here.
+        out : (N, groups * rows, grid.height, grid.width) array
+            Or one of another shape with as many elements.
         """
-        job = self.job.copy()
-        job.weights.first = jit.address_of(packed)
-        if bias is not None:
-            job.weights.bias = jit.address_of(bias)
-        job.weights.relu = relu
-        job.output.first = out
-        with scratch.borrow(self.scratch_bytes + (0 if copy else self.copy_bytes)) as memory:
-            job.scratch = memory
-            if self.copy is None:
-                job.input.first = jit.address_of(x)
-            elif copy:
-                job.input.first = copy
-            else:
-                job.input.first = memory + self.scratch_bytes
-                self.copy_input(x, memory + self.scratch_bytes)
-            gather_kernel(job, x.dtype, self.threads)
+        if self.copy is None:
+            self.multiply(x, packed, bias, relu, out)
+            return
+        with scratch.borrow_arrays(x.dtype, (self.copy_size,)) as (copy,):
+            self.copy_input(x, copy)
+            self.multiply(copy, packed, bias, relu, out)
 
-    def copy_input(self, x: np.ndarray, to: int) -> None:
-        """Make the plan's copy of the input at an address, `copy_bytes` bytes."""
+    def copy_input(self, x: np.ndarray, to: np.ndarray) -> None:
+        """Make the plan's copy of the input, in an array of `copy_size` elements."""
         assert self.copy is not None
-        images, channels = x.shape[:2]
-        job = layout.PadJob(plane=self.copy, planes=images * channels, source=jit.address_of(x), out=to)
-        layout.pad(job, x.dtype, self.threads)
+        layout.pad(x, self.copy, to, self.threads)
+
+    def multiply(
+        self, source: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
+    ) -> None:
+        """Compute the product as :meth:`run` does, but of the plan's copy of the input, if there is one."""
+        job = self.job.copy()
+        job.operands = operands(source, packed, bias, relu, out)
+        with scratch.borrow(self.scratch_bytes) as memory:
+            job.scratch = memory
+            gather_kernel(job, out.dtype, self.threads)
 
 
 def plan(
@@ -628,13 +619,13 @@ def plan(
         panel_block, tile_block = min(own, LONG_ROWS), 1
     panel_block = ceil_div(own, ceil_div(own, panel_block))
     if copy is None:
-        plane, pitch, strides, copy_bytes = height * width, width, (grid.stride_y, grid.stride_x), 0
+        plane, pitch, strides, copy_size = height * width, width, (grid.stride_y, grid.stride_x), 0
         in_input = taps.plane * plane + taps.row * pitch + taps.column
     else:
         height, plane, pitch, strides = copy.copy_height, copy.size, copy.pitch, (grid.stride_y // copy.row_step, 1)
         in_input = offsets_in_copy(taps, copy)
         # Panels may reach past the end.
-        copy_bytes = (images * channels * plane + pitch + columns) * dtype.itemsize
+        copy_size = images * channels * plane + pitch + columns
     table, tables = _tap_table(taps, plane, in_input, columns)
     each = _scratch_bytes(dtype, depth_block, panel_block)
     job = GatherJob(
@@ -651,7 +642,7 @@ def plan(
         depth_block=depth_block, panel_block=panel_block, tile_block=tile_block, row_parts=row_parts,
         scratch_bytes=each,
     )  # fmt: skip
-    return Plan(job, threads, threads * each, tables, copy, copy_bytes)
+    return Plan(job, threads, threads * each, tables, copy, copy_size)
 
 
 def _tap_table(
