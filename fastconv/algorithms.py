@@ -12,8 +12,8 @@ from fastconv import costs, jit
 from fastconv.backend import backend, compiles
 from fastconv.geometry import Array, ConvGeometry, Pass
 from fastconv.kernels import direct, direct_weight_grad, winograd, winograd_weight_grad
-from fastconv.kernels.traces import Finish, Gate
 from fastconv.reference import im2col, loops
+from fastconv.traces import Finish, Gate
 
 Packing: TypeAlias = tuple[Array, ...]  # weights in the form that an algorithm reads them in
 

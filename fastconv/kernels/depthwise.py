@@ -13,12 +13,12 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import round_up
 
 from . import layout, scratch
 from .operands import Operands, operands
 from .pointers import record
 from .simd import fma, lanes_of, load, rectified, splat, store, store_first
-from .sizes import round_up
 from .taps import Grid, Taps, copy_of, offsets_in_copy
 
 

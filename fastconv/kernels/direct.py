@@ -14,9 +14,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
+from fastconv.sizes import ceil_div
 
 from . import depthwise, depthwise_3x3, gather, layout, scratch
-from .sizes import ceil_div
 from .taps import Grid, Taps, forward_taps, input_grad_taps, useful_copy
 
 Plan: TypeAlias = gather.Plan | depthwise.Plan | depthwise_3x3.Plan

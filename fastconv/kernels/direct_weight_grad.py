@@ -12,11 +12,11 @@ import numpy as np
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import ceil_div
 
 from . import layout, scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .pointers import nowhere, record
-from .sizes import ceil_div
 
 
 class Input(jit.Record):

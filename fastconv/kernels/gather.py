@@ -18,13 +18,13 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.sizes import ceil_div, round_up
 
 from . import layout, scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, scattered_product, tile_columns, tile_rows
 from .operands import Operands, operands
 from .pointers import elements_at, nowhere, record, records_at, words_at
 from .simd import lanes_of, load, load_between, splat, store
-from .sizes import ceil_div, round_up
 from .taps import Grid, Taps, extremes, offsets_in_copy
 
 B_BLOCK_BYTES = 64 << 10  # an eighth of a small L2 cache; a block of A takes a quarter, and C what it needs

@@ -22,12 +22,12 @@ from numba.extending import intrinsic
 from fastconv import jit
 from fastconv.geometry import PoolGeometry
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import ceil_div
 
 from .ir import load_ir, shuffle_ir, splat_ir, store_ir, vector_ir
 from .pointers import nowhere, record
 from .shuffles import dealt, dealt_order, every_second, in_order, interleaved, interleaved_dealt
 from .simd import Vector, as_type, challenge, either, equal, everywhere, lanes_of, load, splat, store, where
-from .sizes import ceil_div
 
 
 class Window(jit.Record):

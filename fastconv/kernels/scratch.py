@@ -9,8 +9,7 @@ import operator
 import numpy as np
 
 from fastconv.jit import LINE, RenewedLock, address_of
-
-from .sizes import round_up
+from fastconv.sizes import round_up
 
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total

@@ -9,9 +9,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.sizes import ceil_div
 
 from .simd import lanes_of
-from .sizes import ceil_div
 
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 

@@ -22,6 +22,7 @@ A vector holds the same place of neighbouring tiles of a row of tiles (inputs, o
 from __future__ import annotations
 
 from fastconv import jit
+from fastconv.traces import BLOCKED
 
 from .pointers import bytes_at, prefetch_to_read, prefetch_to_write
 from .shuffles import apart, evens, followed_by, interleaved, odds, together
@@ -45,7 +46,6 @@ from .simd import (
     store_first,
     where,
 )
-from .traces import BLOCKED
 from .winograd_jobs import NO_GATE, POOL_TRACE, RELU_TRACE
 
 NEAR, FAR = 2 / 3, 3 / 2

@@ -20,12 +20,12 @@ import numpy as np
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.sizes import ceil_div, round_up
 
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
 from .simd import as_type, fma, lanes_of, load, splat, store
-from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
 from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
 

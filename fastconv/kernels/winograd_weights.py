@@ -6,11 +6,11 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements
+from fastconv.sizes import ceil_div
 
 from . import scratch
 from .microkernel import DEPTH_BLOCK, rows_of_tile, tile_rows
 from .pointers import elements_at, record
-from .sizes import ceil_div
 from .winograd_jobs import place_size
 from .winograd_transforms import TEMPORARY_BYTES, transform_kernels
 
