@@ -1,6 +1,6 @@
 """Winograd's minimal filtering: 3x3 convolution of stride 1 with a quarter (or 4/9) of the multiplications.
 
-See :mod:`fastconv.kernels.winograd_transforms` for the algebra. Summed over input channels, the products in its middle
+See :mod:`fastconv.kernels.winograd_points` for the algebra. Summed over input channels, the products in its middle
 are, for each of the 36 (or 16) places of a transformed patch, a matrix product: (filters x channels) times (channels x
 tiles). Work is done a block of tiles at a time: transform the inputs of all channels (V), multiply with the transformed
 weights (M = U V), transform the outputs. :mod:`fastconv.kernels.winograd_plan` tells how threads split it.

@@ -13,6 +13,7 @@ from fastconv.sizes import ceil_div
 
 from .simd import lanes_of
 
+TEMPORARY_BYTES = 96 * jit.LINE  # scratch of one thread's transforms
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 
 

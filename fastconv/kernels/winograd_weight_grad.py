@@ -26,8 +26,9 @@ from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
 from .simd import as_type, fma, lanes_of, load, splat, store
-from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
-from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
+from .winograd_inputs import transform_inputs
+from .winograd_jobs import TEMPORARY_BYTES, Input, InputGate, Places, Run, Tiles, describe_block, place_size
+from .winograd_points import FAR, FAR_SCALE, NEAR, NEAR_SCALE
 
 TILE, PATCH, PLACES = 4, 6, 36
 BLOCK = 256  # tiles summed in registers in one go

@@ -14,10 +14,12 @@ from fastconv.jit.records import Bytes, Elements
 from fastconv.kernels import traces
 from fastconv.kernels.microkernel import tile_rows
 from fastconv.kernels.pointers import elements_at, record, records_at
+from fastconv.kernels.winograd_inputs import transform_inputs
 from fastconv.kernels.winograd_jobs import (
     POOL_TRACE,
     RELU_OUTPUT,
     RELU_TRACE,
+    TEMPORARY_BYTES,
     Input,
     InputGate,
     Output,
@@ -26,12 +28,8 @@ from fastconv.kernels.winograd_jobs import (
     Tiles,
     describe_block,
 )
-from fastconv.kernels.winograd_transforms import (
-    TEMPORARY_BYTES,
-    transform_inputs,
-    transform_kernels,
-    transform_outputs,
-)
+from fastconv.kernels.winograd_outputs import transform_outputs
+from fastconv.kernels.winograd_weights import transform_kernels
 from fastconv.traces import BLOCKED
 
 
