@@ -53,6 +53,39 @@ def write_outputs(zero, relu, to, value, count, end):
         store_first(to, value, count)
 
 
+@jit.unfold
+def _four_vectors(zero, job, weights, bias, here, to, left, end):
+    """Compute four vectors of a row; `left` outputs are left of the row, more than three vectors."""
+    lanes = lanes_of(zero)
+    a, b, c, d = bias, bias, bias, bias
+    for p in range(job.depth):
+        weight = splat(weights[p])
+        at = here + job.taps[p]
+        a = fma(weight, load(at), a)
+        b = fma(weight, load(at + lanes), b)
+        c = fma(weight, load(at + 2 * lanes), c)
+        d = fma(weight, load(at + 3 * lanes), d)
+    write_outputs(zero, job.operands.relu, to, a, lanes, end)
+    write_outputs(zero, job.operands.relu, to + lanes, b, lanes, end)
+    write_outputs(zero, job.operands.relu, to + 2 * lanes, c, lanes, end)
+    write_outputs(zero, job.operands.relu, to + 3 * lanes, d, min(lanes, left - 3 * lanes), end)
+
+
+@jit.unfold
+def _two_vectors(zero, job, weights, bias, here, to, left, end):
+    """Compute two vectors of a row, or the last one; `left` outputs are left of the row."""
+    lanes = lanes_of(zero)
+    a, b = bias, bias
+    for p in range(job.depth):
+        weight = splat(weights[p])
+        at = here + job.taps[p]
+        a = fma(weight, load(at), a)
+        b = fma(weight, load(at + lanes), b)
+    write_outputs(zero, job.operands.relu, to, a, min(lanes, left), end)
+    if left > lanes:
+        write_outputs(zero, job.operands.relu, to + lanes, b, min(lanes, left - lanes), end)
+
+
 @jit.kernel
 def depthwise_kernel(t, threads, zero, address):
     """Convolve some planes."""
@@ -74,38 +107,13 @@ def depthwise_kernel(t, threads, zero, address):
             to = job.operands.out + (plane * out_plane + y * job.out_width)
             x = 0
             while x < job.out_width:
-                here = row + x
-                a, b, c, d = bias, bias, bias, bias
-                if x + 3 * lanes < job.out_width:
-                    for p in range(job.depth):
-                        weight = splat(weights[p])
-                        at = here + job.taps[p]
-                        a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + lanes), b)
-                        c = fma(weight, load(at + 2 * lanes), c)
-                        d = fma(weight, load(at + 3 * lanes), d)
-                    write_outputs(zero, job.operands.relu, to, a, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.operands.relu, to, b, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.operands.relu, to, c, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.operands.relu, to, d, min(lanes, job.out_width - x - 3 * lanes), end)
-                    to += lanes
+                left = job.out_width - x
+                if left > 3 * lanes:
+                    _four_vectors(zero, job, weights, bias, row + x, to + x, left, end)
                     x += 4 * lanes
                 else:
-                    for p in range(job.depth):
-                        weight = splat(weights[p])
-                        at = here + job.taps[p]
-                        a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + lanes), b)
-                    write_outputs(zero, job.operands.relu, to, a, min(lanes, job.out_width - x), end)
-                    to += lanes
-                    x += lanes
-                    if x < job.out_width:
-                        write_outputs(zero, job.operands.relu, to, b, min(lanes, job.out_width - x), end)
-                        to += lanes
-                        x += lanes
+                    _two_vectors(zero, job, weights, bias, row + x, to + x, left, end)
+                    x += 2 * lanes
 
 
 @dataclass(frozen=True, eq=False)

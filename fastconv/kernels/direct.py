@@ -16,7 +16,7 @@ from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
 from fastconv.sizes import ceil_div
 
-from . import depthwise, depthwise_3x3, gather, layout, scratch
+from . import depthwise, depthwise_3x3, gather, gather_weights, layout, scratch
 from .taps import Grid, Taps, forward_taps, input_grad_taps, useful_copy
 
 Plan: TypeAlias = gather.Plan | depthwise.Plan | depthwise_3x3.Plan
@@ -36,11 +36,11 @@ def pack(weight: np.ndarray, g: ConvGeometry, pass_: Pass) -> tuple[np.ndarray, 
     filters = k // g.groups
     group = filters * channels * r * s
     if pass_ == "forward":
-        return (gather.pack(weight, filters, channels * r * s, group, g.groups, _forward_taps(g)),)
+        return (gather_weights.pack(weight, filters, channels * r * s, group, g.groups, _forward_taps(g)),)
     if _slides(g) and g.stride == (2, 2):
         return pack(weight, g, "forward")
     return tuple(
-        gather.pack(weight, channels, r * s, group, g.groups, taps) for taps in _input_grad_taps(g).values()
+        gather_weights.pack(weight, channels, r * s, group, g.groups, taps) for taps in _input_grad_taps(g).values()
     )  # fmt: skip
 
 
