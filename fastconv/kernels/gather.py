@@ -258,6 +258,16 @@ def _split(units: int, tiles: int, threads: int) -> int:
     return min((parts for parts in range(1, threads + 1) if threads % parts == 0), key=slowest)
 
 
+def _blocks(panels: int, depth: int, dtype: np.dtype) -> tuple[int, int]:
+    """Return how many of a thread's panels, and how many row tiles, a block has."""
+    terms = block_depth(depth) * dtype.itemsize
+    panel_block = max(1, min(panels, B_BLOCK_BYTES // (terms * tile_columns(dtype))))
+    tile_block = max(1, A_BLOCK_BYTES // (tile_rows() * terms))
+    if depth <= SHORT_DEPTH:
+        panel_block, tile_block = min(panels, LONG_ROWS), 1
+    return ceil_div(panels, ceil_div(panels, panel_block)), tile_block
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All of a :class:`GatherJob` but its arrays, for one shape of input: made once, used by every call.
@@ -344,21 +354,16 @@ def plan(
         None if there is nothing to compute.
     """
     images, channels, height, width = x_shape
-    columns, tile_height = tile_columns(dtype), tile_rows()
+    columns = tile_columns(dtype)
     out_plane = grid.height * grid.width
     units = groups * ceil_div(images * out_plane, columns)
     if not units:
         return None
-    tiles = ceil_div(rows, tile_height)
+    tiles = ceil_div(rows, tile_rows())
     threads = jit.threads_for(products=units * columns * rows * taps.depth, most=max_threads)
     row_parts = _split(units, tiles, threads)
     depth_block = block_depth(taps.depth)
-    own = ceil_div(units, threads // row_parts)
-    panel_block = max(1, min(own, B_BLOCK_BYTES // (depth_block * columns * dtype.itemsize)))
-    tile_block = max(1, A_BLOCK_BYTES // (tile_height * depth_block * dtype.itemsize))
-    if taps.depth <= SHORT_DEPTH:
-        panel_block, tile_block = min(own, LONG_ROWS), 1
-    panel_block = ceil_div(own, ceil_div(own, panel_block))
+    panel_block, tile_block = _blocks(ceil_div(units, threads // row_parts), taps.depth, dtype)
     if copy is None:
         plane, pitch, strides, copy_size = height * width, width, (grid.stride_y, grid.stride_x), 0
         in_input = taps.plane * plane + taps.row * pitch + taps.column
