@@ -12,8 +12,8 @@ from fastconv import costs, jit
 from fastconv.backend import backend, compiles
 from fastconv.geometry import Array, ConvGeometry, Pass
 from fastconv.kernels import direct, direct_weight_grad, winograd, winograd_weight_grad
-from fastconv.kernels.traces import Finish, Gate
 from fastconv.reference import im2col, loops
+from fastconv.traces import Finish, Gate
 
 Packing: TypeAlias = tuple[Array, ...]  # weights in the form that an algorithm reads them in
 
@@ -163,8 +163,7 @@ class _Direct(_Separate):
         direct.input_grad(grad_output, packing, geometry, out)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        g = geometry
-        direct_weight_grad.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
+        direct_weight_grad.weight_grad(grad_output, x, geometry, out)
 
 
 class _SmallTiles(_Separate):
@@ -208,8 +207,7 @@ class _LargeTiles(_SmallTiles):
         winograd.input_grad(grad_output, packing, gate, geometry, out, self._tile)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        corner = geometry.padding[0], geometry.padding[2]
-        winograd_weight_grad.weight_grad(grad_output, x, corner, geometry.groups, out)
+        winograd_weight_grad.weight_grad(grad_output, x, geometry, out)
 
 
 ALGORITHMS: dict[str, Algorithm] = {

@@ -7,9 +7,10 @@ gradients go back through pooling and ReLU while they are read. A network whose 
 from __future__ import annotations
 
 from fastconv import checks
-from fastconv.algorithms import ALGORITHMS, Finish, Gate, Packing, choose
-from fastconv.backend import Trace, compiles
+from fastconv.algorithms import ALGORITHMS, Packing, choose
+from fastconv.backend import compiles
 from fastconv.geometry import Array, ConvGeometry, Pass
+from fastconv.traces import Finish, Gate, Trace
 
 FEW_CHANNELS = 4  # with so many or fewer, Winograd's forward pass need not be the fastest
 

@@ -8,8 +8,9 @@ import pytest
 
 import fastconv
 from fastconv import checks
-from fastconv.algorithms import ALGORITHMS, Finish, Gate
+from fastconv.algorithms import ALGORITHMS
 from fastconv.backend import backend
+from fastconv.traces import Finish, Gate
 
 SHAPE = (2, 5, 13, 18)
 WEIGHT_SHAPE = (6, 5, 3, 3)

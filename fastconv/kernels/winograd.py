@@ -1,6 +1,6 @@
 """Winograd's minimal filtering: 3x3 convolution of stride 1 with a quarter (or 4/9) of the multiplications.
 
-See :mod:`fastconv.kernels.winograd_transforms` for the algebra. Summed over input channels, the products in its middle
+See :mod:`fastconv.kernels.winograd_points` for the algebra. Summed over input channels, the products in its middle
 are, for each of the 36 (or 16) places of a transformed patch, a matrix product: (filters x channels) times (channels x
 tiles). Work is done a block of tiles at a time: transform the inputs of all channels (V), multiply with the transformed
 weights (M = U V), transform the outputs. :mod:`fastconv.kernels.winograd_plan` tells how threads split it.
@@ -12,9 +12,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
+from fastconv.traces import Finish, Gate
 
 from . import scratch
-from .traces import Finish, Gate
 from .winograd_jobs import POOL_TRACE, RELU_OUTPUT, RELU_TRACE, InputGate
 from .winograd_kernels import WinogradJob, fresh_kernel, fused_kernel, input_kernel, output_kernel, product_kernel
 from .winograd_plan import Plan, make_plan
@@ -79,8 +79,8 @@ def _convolve(
     finish : Finish
         All but the ReLU with F(4x4) only.
     gate : Gate or None
-        Applied to `x`; with F(4x4) only. Vectors of a trace's bytes are read whole: `traces.MARGIN` bytes around it
-        must be readable.
+        Applied to `x`; with F(4x4) only. Vectors of a trace's bytes are read whole: so many bytes around it must be
+        readable as :func:`~fastconv.kernels.traces.empty_trace` leaves.
     out : array
         As planned; or (N, groups * K, P // 2, Q // 2), if `finish` pools.
     group : int

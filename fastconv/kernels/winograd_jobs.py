@@ -9,10 +9,11 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.sizes import ceil_div
 
 from .simd import lanes_of
-from .sizes import ceil_div
 
+TEMPORARY_BYTES = 96 * jit.LINE  # scratch of one thread's transforms
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 
 

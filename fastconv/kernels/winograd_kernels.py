@@ -8,9 +8,10 @@ from fastconv.jit.records import Bytes, Elements, Words
 from .microkernel import columns_of_tile, product, rows_of_tile, strided_product
 from .pointers import elements_at, record, records_at
 from .simd import lanes_of
-from .winograd_jobs import Input, InputGate, Output, Places, Run, Tiles, describe_block
-from .winograd_transforms import TEMPORARY_BYTES, transform_inputs, transform_kernels, transform_outputs
-from .winograd_weights import Layout
+from .winograd_inputs import transform_inputs
+from .winograd_jobs import TEMPORARY_BYTES, Input, InputGate, Output, Places, Run, Tiles, describe_block
+from .winograd_outputs import transform_outputs
+from .winograd_weights import Layout, transform_kernels
 
 
 class Weights(jit.Record):

@@ -17,12 +17,12 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
+from fastconv.sizes import ceil_div, round_up
 
 from .microkernel import DEPTH_BLOCK, tile_columns, tile_rows
-from .sizes import ceil_div, round_up
-from .winograd_jobs import Input, Output, Places, Run, Tiles, place_size
+from .winograd_jobs import TEMPORARY_BYTES, Input, Output, Places, Run, Tiles, place_size
 from .winograd_kernels import Weights, WinogradJob
-from .winograd_transforms import FAR, NEAR, TEMPORARY_BYTES, TURNED, TURNED_FACTORS
+from .winograd_points import FAR, NEAR, TURNED, TURNED_FACTORS
 from .winograd_weights import layout_of
 
 ROW_BLOCK = 8  # row tiles of U that meet all panels of V before the next ones

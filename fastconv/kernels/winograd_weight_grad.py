@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 from fastconv import jit
+from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Bytes, Elements, Words
+from fastconv.sizes import ceil_div, round_up
 
 from . import layout, scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
 from .simd import as_type, fma, lanes_of, load, splat, store
-from .sizes import ceil_div, round_up
-from .winograd_jobs import Input, InputGate, Places, Run, Tiles, describe_block, place_size
-from .winograd_transforms import FAR, FAR_SCALE, NEAR, NEAR_SCALE, TEMPORARY_BYTES, transform_inputs
+from .winograd_inputs import transform_inputs
+from .winograd_jobs import TEMPORARY_BYTES, Input, InputGate, Places, Run, Tiles, describe_block, place_size
+from .winograd_points import FAR, FAR_SCALE, NEAR, NEAR_SCALE
 
 TILE, PATCH, PLACES = 4, 6, 36
 BLOCK = 256  # tiles summed in registers in one go
@@ -212,89 +215,89 @@ def filter_kernel(t, threads, zero, address):
                 store(to + 2 * job.row, y2)
 
 
-@functools.lru_cache(maxsize=256)
-def _multiples(distance: int, count: int) -> np.ndarray:
-    """Return 0, `distance`, 2 * `distance`, ..., so many numbers."""
-    return np.arange(count, dtype=np.intp) * distance
+def weight_grad(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometry, out: np.ndarray) -> None:
+    """Write the gradient by the weight, (K, C/groups, 3, 3), given that by the output, (N, K, P, Q)."""
+    for group in range(g.groups):
+        _weight_grad_of_group(grad_output, x, g, group, out)
 
 
-def weight_grad(grad_output: np.ndarray, x: np.ndarray, padding: tuple[int, int], groups: int, out: np.ndarray) -> None:
-    """Compute the gradient with respect to the weights of a 3x3 convolution of stride 1.
-
-    Parameters
-    ----------
-    grad_output : (N, K, P, Q) array
-    x : (N, C, H, W) array
-    padding : (int, int)
-        Zeros above and to the left; those below and to the right follow from the shape of `grad_output`.
-    groups : int
-    out : (K, C / groups, 3, 3) array
-    """
-    for group in range(groups):
-        _weight_grad_of_group(grad_output, x, padding, group, out)
-
-
-def _weight_grad_of_group(
-    grad_output: np.ndarray, x: np.ndarray, padding: tuple[int, int], group: int, out: np.ndarray
-) -> None:
-    images, all_filters, p, q = grad_output.shape
-    all_channels, height, width = x.shape[1:]
-    channels = out.shape[1]
-    filters = all_filters * channels // all_channels
-    item = x.itemsize
-    columns = tile_columns(x.dtype)
-    panels = ceil_div(filters, columns)
-    tiles_y, tiles_x = ceil_div(p, TILE), ceil_div(q, TILE)
-    tiles = images * tiles_y * tiles_x
+def _weight_grad_of_group(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometry, group: int, out: np.ndarray) -> None:
+    filters, channels, pixels = g.k // g.groups, g.c // g.groups, g.out_h * g.out_w
+    of_group = slice(group * filters, (group + 1) * filters)
     threads = jit.get_num_threads()
+    plan = _plan(g, x.dtype)
+    job, panels = plan.job.copy(), plan.job.gradient.panels
+    job.input.first = jit.address_of(x) + group * channels * g.h * g.w * x.itemsize
+    shapes = (
+        (g.n, panels, pixels, tile_columns(x.dtype)),
+        (PLACES, job.v.distance),
+        (PLACES, job.e.distance),
+        (PLACES, job.sums.distance),
+        (1, 9 * channels, job.row),
+        (threads, job.scratch_bytes // x.itemsize),
+    )
+    with scratch.borrow_arrays(x.dtype, *shapes) as (transposed, v, e, sums, result, each):
+        job.gradient.first, job.v.first, job.e.first = map(jit.address_of, (transposed, v, e))
+        job.sums.first, job.result, job.scratch = map(jit.address_of, (sums, result, each))
+        layout.transpose_panels(grad_output[:, of_group].reshape(g.n, filters, pixels), transposed, threads)
+        _add_up(job, plan, x.dtype, threads)
+        filter_kernel(job, x.dtype, threads)
+        layout.transpose(result[:, :, :filters], out[of_group].reshape(1, filters, 9 * channels), threads)
 
-    tile_bytes = PLACES * (channels + panels * columns) * item
+
+def _add_up(job: WeightGradJob, plan: Plan, dtype: np.dtype, threads: int) -> None:
+    """Add the products of all tiles to the sums, block by block."""
+    for first in range(0, plan.tiles, plan.block):
+        job.tiles.first, job.tiles.end = first, min(first + plan.block, plan.tiles)
+        transform_kernel(job, dtype, threads)
+        sum_kernel(job, dtype, threads)
+
+
+class Plan(NamedTuple):
+    """All of a :class:`WeightGradJob` but where arrays lie, for one geometry.
+
+    Attributes
+    ----------
+    job : WeightGradJob
+        To be copied; pointers to a call's arrays and scratch are 0.
+    tiles, block : int
+        Tiles in all, and of a block.
+    kept : tuple of arrays
+        What the job's other pointers point to.
+    """
+
+    job: WeightGradJob
+    tiles: int
+    block: int
+    kept: tuple[np.ndarray, ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(g: ConvGeometry, dtype: np.dtype) -> Plan:
+    """Plan the weight gradient of one group."""
+    filters, channels, columns = g.k // g.groups, g.c // g.groups, tile_columns(dtype)
+    panels = ceil_div(filters, columns)
+    rows_of_tiles, columns_of_tiles = ceil_div(g.out_h, TILE), ceil_div(g.out_w, TILE)
+    tiles = g.n * rows_of_tiles * columns_of_tiles
+    tile_bytes = PLACES * (channels + panels * columns) * dtype.itemsize
     block = max(columns, min(tiles, BLOCK, SHARED_BYTES // tile_bytes))
     block = ceil_div(tiles, ceil_div(tiles, block))
-    pitch = block + jit.lanes(x.dtype)
-    row = (panels | 1) * columns
-    v_place, e_place = place_size(channels * pitch, x.dtype), place_size(panels * pitch * columns, x.dtype)
-    sums_place = place_size(channels * row, x.dtype)
-    v_starts, offsets = _multiples(v_place, PLACES), _multiples(pitch, tile_rows())
-    own = round_up(TEMPORARY_BYTES + block * ctypes.sizeof(Run), jit.LINE)
-    sizes = (
-        images * panels * p * q * columns,
-        PLACES * v_place,
-        PLACES * e_place,
-        PLACES * sums_place,
-        9 * channels * row,
-    )
-    starts = np.cumsum([0, *(round_up(size * item, jit.LINE) for size in sizes)])
-    with scratch.borrow(int(starts[-1]) + threads * own) as memory:
-        transposed, v, e, sums, result, each = (memory + int(start) for start in starts)
-        forth = layout.TransposeJob(
-            source=jit.address_of(grad_output) + group * filters * p * q * item, matrices=images,
-            source_matrix=all_filters * p * q, rows=filters, columns=p * q, source_row=p * q, panel_rows=columns,
-            out=transposed, out_matrix=panels * p * q * columns, out_panel=p * q * columns, out_row=columns, fill=True,
-        )  # fmt: skip
-        layout.transpose(forth, x.dtype, threads)
-        job = WeightGradJob(
-            input=Input(
-                first=jit.address_of(x) + group * channels * height * width * item, channels=channels, height=height,
-                width=width, image=all_channels * height * width, plane=height * width, top=padding[0],
-                left=padding[1],
-            ),
-            tiles=Tiles(size=TILE, places=PLACES, rows=tiles_y, columns=tiles_x),
-            gradient=Gradient(
-                first=transposed, image=panels * p * q * columns, height=p, width=q, panels=panels
-            ),
-            v=Places(first=v, distance=v_place, starts=jit.address_of(v_starts)),
-            e=Places(first=e, distance=e_place), pitch=pitch, offsets=jit.address_of(offsets),
-            sums=Places(first=sums, distance=sums_place), row=row, result=result, scratch=each, scratch_bytes=own,
-        )  # fmt: skip
-        for first in range(0, tiles, block):
-            job.tiles.first, job.tiles.end = first, min(first + block, tiles)
-            transform_kernel(job, x.dtype, threads)
-            sum_kernel(job, x.dtype, threads)
-        filter_kernel(job, x.dtype, threads)
-        back = layout.TransposeJob(
-            source=result, matrices=1, rows=9 * channels, columns=filters, source_row=row,
-            panel_rows=jit.lanes(x.dtype), out=jit.address_of(out) + group * filters * channels * 9 * item,
-            out_panel=jit.lanes(x.dtype), out_row=9 * channels,
-        )  # fmt: skip
-        layout.transpose(back, x.dtype, threads)
+
+    pitch, row = block + jit.lanes(dtype), (panels | 1) * columns
+    v_place, e_place = place_size(channels * pitch, dtype), place_size(panels * pitch * columns, dtype)
+    v_starts = np.arange(PLACES, dtype=np.intp) * v_place
+    offsets = np.arange(tile_rows(), dtype=np.intp) * pitch
+    job = WeightGradJob(
+        input=Input(
+            channels=channels, height=g.h, width=g.w, image=g.c * g.h * g.w, plane=g.h * g.w, top=g.padding[0],
+            left=g.padding[2],
+        ),
+        tiles=Tiles(size=TILE, places=PLACES, rows=rows_of_tiles, columns=columns_of_tiles),
+        gradient=Gradient(
+            image=panels * g.out_h * g.out_w * columns, height=g.out_h, width=g.out_w, panels=panels
+        ),
+        v=Places(distance=v_place, starts=jit.address_of(v_starts)), e=Places(distance=e_place), pitch=pitch,
+        offsets=jit.address_of(offsets), sums=Places(distance=place_size(channels * row, dtype)), row=row,
+        scratch_bytes=round_up(TEMPORARY_BYTES + block * ctypes.sizeof(Run), jit.LINE),
+    )  # fmt: skip
+    return Plan(job, tiles, block, (v_starts, offsets))

@@ -12,13 +12,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.backend import Trace, backend
+from fastconv.backend import backend
 from fastconv.fused import FusedConv2d
 from fastconv.geometry import Array
 from fastconv.nn.layers import Differentiable, float_dtype
 from fastconv.nn.vgg_layers import CONVOLUTIONS, MEAN_RGB, PADDINGS, POOLINGS, LayerSpec, check_names, path_to
 from fastconv.nn.vgg_pass import Buffers, Stage, stages_of
 from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d
+from fastconv.traces import Trace
 
 AddGradient: TypeAlias = Callable[[Array, Array], None]
 """Given features and an array, adds the gradient of a loss with respect to the former to the latter."""

@@ -14,10 +14,12 @@ from fastconv.jit.records import Bytes, Elements
 from fastconv.kernels import traces
 from fastconv.kernels.microkernel import tile_rows
 from fastconv.kernels.pointers import elements_at, record, records_at
+from fastconv.kernels.winograd_inputs import transform_inputs
 from fastconv.kernels.winograd_jobs import (
     POOL_TRACE,
     RELU_OUTPUT,
     RELU_TRACE,
+    TEMPORARY_BYTES,
     Input,
     InputGate,
     Output,
@@ -26,12 +28,9 @@ from fastconv.kernels.winograd_jobs import (
     Tiles,
     describe_block,
 )
-from fastconv.kernels.winograd_transforms import (
-    TEMPORARY_BYTES,
-    transform_inputs,
-    transform_kernels,
-    transform_outputs,
-)
+from fastconv.kernels.winograd_outputs import transform_outputs
+from fastconv.kernels.winograd_weights import transform_kernels
+from fastconv.traces import BLOCKED
 
 
 @pytest.fixture
@@ -230,7 +229,7 @@ def test_inputs_through_a_relu(dtype, kind, rng):
 def test_inputs_through_a_pooling(dtype, padding, rng):
     x = rng.standard_normal((2, 2, 5, 36)).astype(dtype)
     trace = traces.empty_trace(x.shape)
-    trace[:] = rng.integers(0, traces.BLOCKED + 1, x.shape)
+    trace[:] = rng.integers(0, BLOCKED + 1, x.shape)
     large = np.zeros((2, 2, 5, 2, 36, 2), dtype)
     for place in range(4):
         large[:, :, :, place // 2, :, place % 2] = np.where(trace == place, x, 0)
@@ -347,4 +346,4 @@ def test_outputs_pooled(dtype, rng):
     windows = y.reshape(images, channels, height // 2, 2, width // 2, 2).transpose(0, 1, 2, 4, 3, 5)
     windows = windows.reshape(*shape, 4)
     close(maxima, windows.max(axis=-1), dtype)
-    np.testing.assert_array_equal(trace, np.where(maxima > 0, windows.argmax(axis=-1), traces.BLOCKED))
+    np.testing.assert_array_equal(trace, np.where(maxima > 0, windows.argmax(axis=-1), BLOCKED))
