@@ -1,4 +1,4 @@
-"""Arrays of a call: inputs as algorithms want them, and the one for the result."""
+"""Arrays of a call: inputs in the form that algorithms need, and the one for the result."""
 
 from __future__ import annotations
 
