@@ -20,6 +20,7 @@ import fastconv
 from fastconv import checks, nn, style
 from fastconv.algorithms import ALGORITHMS
 from fastconv.geometry import ConvGeometry, Pass
+from fastconv.nn.losses import COMPARISONS
 from fastconv.weights import VGGWeights
 
 Array = NDArray[Any]
@@ -356,7 +357,6 @@ def _layers(make: Inputs) -> Iterator[Any]:
 
 
 FEATURES = {"small": (1, 5, 7, 9), "few": (1, 6, 70, 81), "many": (1, 70, 30, 33), "more": (1, 270, 12, 13)}
-NORMALIZATIONS = ("relative", "gatys", "gram", "wasserstein")
 
 
 def _moments(shape: tuple[int, int, int, int], make: Inputs) -> Iterator[Any]:
@@ -369,14 +369,14 @@ def _moments(shape: tuple[int, int, int, int], make: Inputs) -> Iterator[Any]:
         yield from nn.feature_moments(given, mask)
 
 
-def _losses(shape: tuple[int, int, int, int], normalization: str, make: Inputs) -> Iterator[Any]:
+def _losses(shape: tuple[int, int, int, int], name: str, make: Inputs) -> Iterator[Any]:
     """Content and style loss, and their gradients."""
     features, other = 60 * make(*shape), 60 * make(1, shape[1], 20, 22)
-    losses: list[Any] = [nn.ContentLoss(60 * make(*shape), normalization, weight=2.0)]
-    if normalization == "wasserstein":
-        losses.append(nn.WassersteinLoss(nn.feature_moments(other), weight=3.0))
-    else:
-        losses.append(nn.StyleLoss(nn.gram_matrix(other), normalization, weight=3.0))
+    comparison = COMPARISONS[name]
+    losses: list[Any] = [
+        nn.ContentLoss(60 * make(*shape), name, weight=2.0),
+        comparison.style_loss(comparison.texture.summarize(other, None), weight=3.0),
+    ]
     for loss in losses:
         total = make(*shape)
         yield loss.forward(features)
@@ -404,9 +404,8 @@ def _parts() -> Named:
     yield "nn layers", _layers
     for name, shape in FEATURES.items():
         yield f"moments of {name} features", functools.partial(_moments, shape)
-        for normalization in NORMALIZATIONS:
-            title = f"losses of {name} features: {normalization}"
-            yield title, functools.partial(_losses, shape, normalization)
+        for comparison in COMPARISONS:
+            yield f"losses of {name} features: {comparison}", functools.partial(_losses, shape, comparison)
     yield "total variation", _total_variation
     for sizes in ((7,), (3, 20, 21), (3, 90, 91)):
         yield f"adam {sizes}", functools.partial(_adam, sizes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastconv import cli
-from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.nn.losses import COMPARISONS
 from fastconv.style import Options
 
 CHECKOUT = Path(__file__).parents[1]
@@ -89,9 +89,9 @@ def test_the_losses_are_listed_wherever_their_option_is():
     (action,) = [action for action in style_actions() if action.dest == "loss"]
     told = set(re.findall(r"--loss (\w+)", PAGE)) | set(re.findall(r"^- `(\w+)`", PAGE, re.MULTILINE))
     values = re.search(r"loss : \{(.*)\}", Options.__doc__).group(1)
-    assert set(re.findall(r"\w+", values)) == set(CONTENT_SCALES)
-    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(CONTENT_SCALES)
-    assert told >= set(CONTENT_SCALES)
+    assert set(re.findall(r"\w+", values)) == set(COMPARISONS)
+    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(COMPARISONS)
+    assert told >= set(COMPARISONS)
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)

@@ -5,8 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from fastconv.nn import WassersteinLoss, feature_moments
-from fastconv.nn.losses import UNIT
-from fastconv.nn.wasserstein import RIDGE, Moments, add_moments_gradient
+from fastconv.nn.wasserstein import RIDGE, UNIT, Moments, add_moments_gradient
 
 
 @pytest.fixture

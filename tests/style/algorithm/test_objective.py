@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastconv import weights as vgg_weights
+from fastconv.nn.losses import COMPARISONS
 from fastconv.nn.vgg import VGG19
 from fastconv.style import Options
 from fastconv.style.algorithm.canvas import to_planes
@@ -113,7 +114,7 @@ def test_wasserstein_agrees_with_pytorch_on_real_weights(torch, real_layers, pic
     assert distance(found["ours", "float32"][1], exact) < 1e-3
 
 
-@pytest.mark.parametrize("loss", ["relative", "wasserstein"])
+@pytest.mark.parametrize("loss", COMPARISONS)
 def test_the_gradient_is_that_of_the_loss(pictures, loss):
     options = Options(beta=2, total_variation=1e-3, loss=loss)
     content, style, _ = (to_planes(picture, "float64") for picture in pictures)

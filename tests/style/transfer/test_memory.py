@@ -62,6 +62,15 @@ def test_each_style_has_its_matrices_and_with_masks_its_share_of_the_picture():
     assert of(3, loss="wasserstein") - of(1, loss="wasserstein") == 2 * (4 + 8) * entries
 
 
+def test_wasserstein_needs_roots_gradients_and_eigenvalues(monkeypatch):
+    monkeypatch.setattr(memory.fastconv, "get_num_threads", lambda: 1)
+    entries = sum(channels**2 for channels in (64, 128, 256, 512, 512))
+    # Libraries; two matrices in float64 for each layer; six of the largest while its eigenvalues are found.
+    more = 9_000_000 + 2 * 8 * entries + 6 * 8 * 512**2
+    small = {"size": (64, 64), "styles": [(64, 64)]}
+    assert need(**small, loss="wasserstein") - need(**small) == more
+
+
 def test_lbfgs_needs_what_was_measured():
     pixels = math.prod(LARGE)
     assert need(optimizer="lbfgs") - need() >= 800 * pixels
