@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastconv
-from fastconv.nn.vgg_layers import weights_for
+from fastconv.nn.vgg import weight_bytes
 from fastconv.nn.vgg_pass import PassBytes, bytes_needed
 from fastconv.style.algorithm.canvas import on_grid
 from fastconv.style.algorithm.features import channels_of, features_per_pixel, stride_of
@@ -42,7 +42,6 @@ BOUNDS = 150  # of the bounds of L-BFGS
 LARGEST_IN_HEAP = 32 << 20  # bytes
 SEARCH_IN_HEAP = 440  # bytes for each pixel, of the arrays of L-BFGS that lie there
 
-PACKING = 36 / 9  # numbers for each weight in Winograd's method
 DOUBLE = 8  # bytes
 SAMPLE = (1024, 1024)  # height and width of a tile in which each layer has whole numbers of positions
 
@@ -134,13 +133,8 @@ def _held(size: Size, styles: int, options: Options) -> int:
         each += SEARCH + (BOUNDS if options.clip else 0)
         fixed += SCIPY
     of_pixels = round(each * math.prod(on_grid(size)))
-    return fixed + of_pixels + _of_weights(options) + _of_textures(styles, options)
-
-
-def _of_weights(options: Options) -> int:
-    """Return the bytes of the weights, packed."""
-    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(options.compared_layers()))
-    return round(PACKING * _itemsize(options) * weights)
+    weights = weight_bytes(options.compared_layers(), KERNEL_SHAPES, dtype=options.dtype)
+    return fixed + of_pixels + weights + _of_textures(styles, options)
 
 
 def _of_textures(styles: int, options: Options) -> int:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fastconv.nn.vgg import VGG19
+from fastconv.nn.vgg import VGG19, weight_bytes
 from fastconv.style import Options
 from fastconv.style.transfer import memory
 from fastconv.weights.model import KERNEL_SHAPES
@@ -113,4 +113,4 @@ def test_the_networks_arrays_are_as_large_as_is_counted(dtype, options):
     arrays = [*buffers._turns, buffers._features, *buffers._traces.values()]
     assert sum(array.nbytes for array in arrays) == memory.pass_bytes((side, side), options).total
     packed = sum(convolution.nbytes for convolution in network._convolutions.values())
-    assert packed == pytest.approx(memory._of_weights(options), rel=0.07, abs=1e6)
+    assert packed == pytest.approx(weight_bytes(layers, KERNEL_SHAPES, dtype=dtype), rel=0.07, abs=1e6)
