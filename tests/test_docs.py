@@ -10,6 +10,7 @@ import pytest
 from fastconv import cli
 from fastconv.nn.losses import COMPARISONS
 from fastconv.style import Options
+from fastconv.style.images import FORMATS
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -92,6 +93,13 @@ def test_the_losses_are_listed_wherever_their_option_is():
     assert set(re.findall(r"\w+", values)) == set(COMPARISONS)
     assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(COMPARISONS)
     assert told >= set(COMPARISONS)
+
+
+def test_the_formats_of_pictures_are_listed_wherever_they_are_asked_for():
+    usual = {kind.suffixes[0] for kind in FORMATS.values()}
+    (action,) = [action for action in style_actions() if action.dest == "output"]
+    assert set(re.findall(r"\.\w+", action.help)) == usual
+    assert set(re.findall(r"`(\.\w+)`", PAGE.partition("the picture to make: ")[2].partition(". ")[0])) == usual
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)
