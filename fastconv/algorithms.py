@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -36,6 +37,9 @@ class Algorithm(Protocol):
         With `keep` for calls with images of any size; else for one call with this geometry.
         """
 
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        """Return how many numbers a packing that is kept holds, but for what fills up vectors and cache lines."""
+
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, finish: Finish, geometry: ConvGeometry, out: Array
     ) -> None:
@@ -59,6 +63,9 @@ class Algorithm(Protocol):
 
 class _Separate(ABC):
     """An algorithm that knows of nothing but a ReLU: pooling, traces and gates are passes of their own."""
+
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        return math.prod(weight_shape)
 
     @abstractmethod
     def _convolve(
@@ -178,6 +185,9 @@ class _SmallTiles(_Separate):
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
         fresh = not keep and costs.worth_transforming_on_the_way(geometry, weight.itemsize, self._tile)
         return winograd.pack(weight, geometry.groups, self._tile, fresh=fresh)
+
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        return winograd.packed_size(weight_shape, self._tile)
 
     def _convolve(
         self, x: Array, packing: Packing, bias: Array | None, relu: bool, geometry: ConvGeometry, out: Array

@@ -47,6 +47,11 @@ class FusedConv2d:
         """(K, C, 3, 3)."""
         return self._weight_shape
 
+    @staticmethod
+    def bytes_needed(weight_shape: tuple[int, ...], itemsize: int) -> int:
+        """Return what `nbytes` will be for a compiled one, but for margins and the few weights of a first layer."""
+        return itemsize * ALGORITHMS["winograd"].packed_size(weight_shape)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the weights, in all forms that are kept."""

@@ -75,6 +75,14 @@ def test_gradients_pass_gates(name, case):
     assert_near(input_grad(gradient, Gate(trace, pooled=True)), expected)
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_packings_are_as_large_as_is_said(name):
+    shape, algorithm = (128, 96, 3, 3), ALGORITHMS[name]
+    geometry = checks.conv_geometry((1, 96, 40, 40), shape, checks.conv_numbers(1, 1, 1, 1))
+    packing = algorithm.pack(np.zeros(shape, np.float32), geometry, "forward", keep=True)
+    assert sum(array.size for array in packing) == pytest.approx(algorithm.packed_size(shape), rel=0.05)
+
+
 CHECKOUT = Path(__file__).parents[1]
 # For each place that lists the algorithms: what begins the list, what ends it, and how a name is written there.
 LISTS = {

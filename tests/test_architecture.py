@@ -252,7 +252,7 @@ def _owner(allowed):
         ("from fastconv.nn import layers", "fastconv.conv"),
         ("def f():\n    import fastconv.style", "fastconv.nn.layers"),
         ("from .. import checks", "fastconv.kernels.direct"),
-        ("from fastconv.kernels import gram", "fastconv.nn.losses"),
+        ("from fastconv.kernels import gram", "fastconv.nn.grams"),
         ("from fastconv.kernels import direct", "fastconv.nn.layers"),
         ("from fastconv import conv2d", "fastconv.nn.layers"),
         ("from fastconv.weights import load", "fastconv.conv"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from fastconv.cli.command_line import make_parser
-from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.nn.losses import COMPARISONS
 from fastconv.style import Options
+from fastconv.style.images import FORMATS
+from fastconv.style.images import FORMATS
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -89,9 +91,16 @@ def test_the_losses_are_listed_wherever_their_option_is():
     (action,) = [action for action in style_actions() if action.dest == "loss"]
     told = set(re.findall(r"--loss (\w+)", PAGE)) | set(re.findall(r"^- `(\w+)`", PAGE, re.MULTILINE))
     values = re.search(r"loss : \{(.*)\}", Options.__doc__).group(1)
-    assert set(re.findall(r"\w+", values)) == set(CONTENT_SCALES)
-    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(CONTENT_SCALES)
-    assert told >= set(CONTENT_SCALES)
+    assert set(re.findall(r"\w+", values)) == set(COMPARISONS)
+    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(COMPARISONS)
+    assert told >= set(COMPARISONS)
+
+
+def test_the_formats_of_pictures_are_listed_wherever_they_are_asked_for():
+    usual = {kind.suffixes[0] for kind in FORMATS.values()}
+    (action,) = [action for action in style_actions() if action.dest == "output"]
+    assert set(re.findall(r"\.\w+", action.help)) == usual
+    assert set(re.findall(r"`(\.\w+)`", PAGE.partition("the picture to make: ")[2].partition(". ")[0])) == usual
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)

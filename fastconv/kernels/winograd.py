@@ -40,6 +40,12 @@ def pack(weight: np.ndarray, groups: int, tile: int, *, fresh: bool) -> tuple[np
     return tuple(parts if fresh else (transform_weights(part, tile) for part in parts))
 
 
+def packed_size(weight_shape: tuple[int, ...], tile: int) -> int:
+    """Return how many numbers :func:`pack` makes of a weight, without those that fill up rows of tiles."""
+    k, c, _, _ = weight_shape
+    return (tile + 2) ** 2 * k * c
+
+
 def forward(
     x: np.ndarray, packing: tuple[np.ndarray, ...], bias: np.ndarray | None, finish: Finish, g: ConvGeometry,
     out: np.ndarray, tile: int,
