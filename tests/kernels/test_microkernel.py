@@ -69,11 +69,6 @@ def run_strided(zero, address):
     )  # fmt: skip
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
 @pytest.fixture(params=range(1, tile_rows() + 1))
 def rows(request):
     return request.param
