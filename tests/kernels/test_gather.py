@@ -96,10 +96,11 @@ def test_one_row_of_about_a_panel(columns, copied, dtype, threads, rng):
 
 @COPIED
 @pytest.mark.parametrize("finish", [False, True])
-def test_sums_in_several_blocks(copied, finish, dtype, threads, rng):
-    """The second block is added to results, some of which do not lie side by side."""
+@pytest.mark.parametrize("width", [9, 150])
+def test_sums_in_several_blocks(width, copied, finish, dtype, threads, rng):
+    """The second block is added to results, some of which do not lie side by side; some panels are not gathered."""
     channels = DEPTH_BLOCK // 9 + 5
-    shape, grid = (2, channels, 5, 9), Grid(5, 9, 1, 1)
+    shape, grid = (2, channels, 5, width), Grid(5, width, 1, 1)
     check(rng, dtype, threads, shape, square(channels), 9, grid, copied=copied, finish=finish)
 
 

@@ -24,8 +24,8 @@ WINDOWS = {
     "1x2 at every second": {**PLAIN, "kernel": (1, 2), "stride": (3, 2)},
     "5x4 of a padded plane": {**PLAIN, "kernel": (5, 4), "stride": (2, 1), "padding": (2, 2, 1, 2)},
     "1x1 with gaps": {**PLAIN, "kernel": (1, 1), "stride": (2, 2)},
-    "3x3 beyond the picture": {**PLAIN, "kernel": (3, 3), "ceil": True},
-    "3x2 beyond the padding": {**PLAIN, "kernel": (3, 2), "stride": (3, 2), "padding": (1, 1, 0, 1), "ceil": True},
+    "2x2 beyond the picture": {**PLAIN, "ceil": True},
+    "4x3 beyond the padding": {**PLAIN, "kernel": (4, 3), "stride": (3, 2), "padding": (1, 1, 0, 1), "ceil": True},
 }
 SPREAD = {
     "rows apart": {**PLAIN, "dilation": (2, 1)},
