@@ -68,16 +68,19 @@ def test_a_convolution_never_writes_to_a_result_that_lives():
 
 
 def test_threads_never_share():
-    seen = []
+    count, seen = 4, []
+    barrier = threading.Barrier(count)
 
     def allocate(number):
         for _ in range(20):
             array = allocation.empty(LARGE, FLOAT)
             array[:1000] = number
+            barrier.wait()  # until all have written
             if not np.all(array[:1000] == number):
                 seen.append(number)
+            barrier.wait()
 
-    threads = [threading.Thread(target=allocate, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=allocate, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

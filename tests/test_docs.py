@@ -11,7 +11,6 @@ from fastconv.cli.command_line import make_parser
 from fastconv.nn.losses import COMPARISONS
 from fastconv.style import Options
 from fastconv.style.images import FORMATS
-from fastconv.style.images import FORMATS
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"

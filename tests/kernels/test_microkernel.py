@@ -69,11 +69,6 @@ def run_strided(zero, address):
     )  # fmt: skip
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
 @pytest.fixture(params=range(1, tile_rows() + 1))
 def rows(request):
     return request.param
@@ -111,7 +106,17 @@ def test_constants(dtype):
         return rows_of_tile(), columns_of_tile(zero)
 
     assert call(run, dtype, Job()) == (tile_rows(), tile_columns(dtype))
-    assert tile_columns(dtype) == tile_vectors() * jit.lanes(dtype)
+    assert tile_columns(dtype) * dtype.itemsize == tile_vectors() * jit.vector_bytes()
+
+
+def test_a_step_fits_the_registers():
+    """Those are a tile's sums, a row of B and a scalar of A.
+
+    Two multiply-adds begin in a cycle and take five: with fewer than ten sums, they would wait for one another.
+    """
+    accumulators = tile_rows() * tile_vectors()
+    assert accumulators >= 10
+    assert accumulators + tile_vectors() + 1 <= (32 if jit.vector_bytes() == 64 else 16)
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from math import prod
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -32,55 +30,20 @@ from fastconv.kernels.winograd_outputs import transform_outputs
 from fastconv.kernels.winograd_weights import transform_kernels
 from fastconv.traces import BLOCKED
 
+from .toom_cook import POINTS, both_ways, close, matrices
+
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
 
 
-# --- matrices -------------------------------------------------------------------------------------------------------
-
-POINTS = {4: [0, 2 / 3, -2 / 3, 3 / 2, -3 / 2], 2: [0, 1, -1]}
-
-
-class Matrices(NamedTuple):
-    """A^T, G and B^T in float64."""
-
-    outputs: np.ndarray
-    kernels: np.ndarray
-    inputs: np.ndarray
-
-
-def matrices(size):
-    """Return the matrices of F(size x size, 3x3) by the Toom-Cook construction, the last point being infinity."""
-    points = POINTS[size]
-    others = [[q for q in points if q != p] for p in points]
-    at_infinity = np.eye(size + 2)[-1]
-    outputs = np.stack([*(np.power(float(p), range(size)) for p in points), at_infinity[2:]], axis=1)
-    kernels = [np.power(float(p), range(3)) / prod(p - q for q in rest) for p, rest in zip(points, others, strict=True)]
-    kernels = np.stack([*kernels, at_infinity[-3:]])
-    polynomials = [np.append(np.poly(rest)[::-1], 0) for rest in others]
-    inputs = np.stack([*polynomials, np.poly(points)[::-1]])
-    if size == 2:  # ours has 1 in G for -1 there
-        kernels[0], inputs[0] = -kernels[0], -inputs[0]
-    return Matrices(outputs, kernels, inputs)
-
-
-def both_ways(matrix, numbers):
-    """Return matrix x matrix^T for each x in the last two axes."""
-    return matrix @ numbers.astype(np.float64) @ matrix.T
-
-
-def close(result, expected, dtype):
-    """Compare by the norm."""
-    assert np.linalg.norm(result - expected) <= 4 * np.finfo(dtype).eps * np.linalg.norm(expected)
-
-
-@pytest.mark.parametrize("size", [4, 2])
-def test_the_matrices_convolve(size, rng):
-    a, g, b = matrices(size)
-    d, kernel = rng.standard_normal((size + 2, size + 2)), rng.standard_normal((3, 3))
-    windows = np.lib.stride_tricks.sliding_window_view(d, (3, 3))
+@pytest.mark.parametrize(("outputs", "taps"), [(4, 3), (2, 3), (3, 4)])
+def test_the_matrices_convolve(outputs, taps, rng):
+    a, g, b = matrices(outputs, taps)
+    side = outputs + taps - 1
+    d, kernel = rng.standard_normal((side, side)), rng.standard_normal((taps, taps))
+    windows = np.lib.stride_tricks.sliding_window_view(d, (taps, taps))
     expected = (windows * kernel).sum(axis=(2, 3))
     np.testing.assert_allclose(both_ways(a, both_ways(g, kernel) * both_ways(b, d)), expected, atol=1e-13)
 
@@ -269,7 +232,7 @@ def run_outputs(m, size, shape, tiles, **finish):
     channels, dtype = shape[1], m.dtype
     matrices, starts = places_for(channels, tiles, dtype)
     matrices[:, :, : tiles.end] = m.transpose(4, 5, 3, 0, 1, 2).reshape(tiles.places, channels, -1)
-    factors = np.array([p**n for p in POINTS[4][1::2] for n in range(4)], dtype)
+    factors = np.array([p**n for p in POINTS[6][1::2] for n in range(4)], dtype)
     out = np.full(shape, np.nan, dtype)
     memory = scratch_for(tiles)
     job = PicturesJob(
