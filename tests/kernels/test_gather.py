@@ -6,8 +6,7 @@ All numbers are small and whole, so that results are exact in any order of addit
 import numpy as np
 import pytest
 
-from fastconv import jit
-from fastconv.kernels import gather
+from fastconv.kernels import gather, gather_weights
 from fastconv.kernels.microkernel import DEPTH_BLOCK, tile_columns, tile_rows
 from fastconv.kernels.taps import Grid, Taps, copy_of, forward_taps, input_grad_taps
 
@@ -41,7 +40,7 @@ def check(rng, dtype, threads, shape, taps, rows, grid, *, groups=1, copied=Fals
     x = surrounded(integers(rng, dtype, *shape))
     numbers = 1 + (taps.weight_offsets.max() if taps.depth else 0)
     weight = integers(rng, dtype, groups, rows, numbers)
-    packed = gather.pack(weight, rows, numbers, rows * numbers, groups, taps)
+    packed = gather_weights.pack(weight, rows, numbers, rows * numbers, groups, taps)
     copy = copy_of(taps, shape, grid) if copied else None
     expected = products(x, taps, weight, grid, groups)
     bias = None
@@ -51,7 +50,7 @@ def check(rng, dtype, threads, shape, taps, rows, grid, *, groups=1, copied=Fals
     out = Output(expected.shape, dtype)
     plan = gather.plan(shape, dtype, taps, rows, groups, grid, threads, copy)
     assert plan.threads == threads
-    plan.run(x, packed, bias, finish, jit.address_of(out.array))
+    plan.run(x, packed, bias, finish, out.array)
     out.check(expected)
 
 
@@ -137,13 +136,13 @@ def test_rows_and_filters_exchanged(dtype, threads, rng):
     filters, channels = 3, 4
     weight, grad = integers(rng, dtype, filters, channels, 3, 3), surrounded(integers(rng, dtype, 2, filters, 6, 33))
     taps = input_grad_taps(channels, filters, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1))[0, 0]
-    packed = gather.pack(weight, channels, 9, weight.size, 1, taps)
+    packed = gather_weights.pack(weight, channels, 9, weight.size, 1, taps)
     expected = np.zeros((2, channels, 8, 35))  # with the padding
     for i, j in np.ndindex(3, 3):
         expected[:, :, i : i + 6, j : j + 33] += np.einsum("kc,nkyx->ncyx", weight[:, :, i, j], grad)
     out = Output((2, channels, 6, 33), dtype)
     plan = gather.plan(grad.shape, dtype, taps, channels, 1, Grid(6, 33, 1, 1), threads, None)
-    plan.run(grad, packed, None, False, jit.address_of(out.array))
+    plan.run(grad, packed, None, False, out.array)
     out.check(expected[:, :, 1:-1, 1:-1])
 
 
@@ -152,7 +151,7 @@ def test_without_taps_there_is_the_bias(finish, dtype, threads, rng):
     bias = integers(rng, dtype, 4)
     out = Output((1, 4, 3, 5), dtype)
     plan = gather.plan((1, 2, 3, 5), dtype, NONE, 4, 1, Grid(3, 5, 1, 1), threads, None)
-    plan.run(np.empty((1, 2, 3, 5), dtype), np.empty(0, dtype), bias, finish, jit.address_of(out.array))
+    plan.run(np.empty((1, 2, 3, 5), dtype), np.empty(0, dtype), bias, finish, out.array)
     values = np.maximum(bias, 0) if finish else bias
     out.check(np.broadcast_to(values[:, np.newaxis, np.newaxis], out.array.shape))
 
@@ -167,7 +166,7 @@ def test_packed_weights_by_hand(dtype, threads):
     rows = tile_rows() + 1
     weight = np.arange(1, 1 + 2 * rows * 3, dtype=dtype).reshape(2, rows, 3)
     taps = Taps(np.array([2, 0], np.intp), *np.zeros((3, 2), np.intp))
-    packed = gather.pack(weight, rows, 3, rows * 3, 2, taps)
+    packed = gather_weights.pack(weight, rows, 3, rows * 3, 2, taps)
     first = -(-rows // 2)
     expected = [group[tile][:, [2, 0]].T.ravel() for group in weight for tile in (slice(first), slice(first, rows))]
     np.testing.assert_array_equal(packed, np.concatenate(expected))

@@ -7,7 +7,7 @@ import pytest
 
 from fastconv import jit
 from fastconv.geometry import PoolGeometry
-from fastconv.kernels import pooling
+from fastconv.kernels import avg_pooling, max_pooling
 
 from .helpers import Output, integers, surrounded
 
@@ -99,7 +99,7 @@ def test_maxima_and_where_the_first_of_them_is(window, width, dtype, threads, rn
     indices = np.take_along_axis(places(pixel_numbers(g), g, -1), first[np.newaxis], axis=0)[0]
     for asked in (True, False):
         out, found = Output(g.output_shape, dtype), Output(g.output_shape, np.int64)
-        pooling.max_pool(surrounded(x), g, out.array, found.array if asked else None)
+        max_pooling.max_pool(surrounded(x), g, out.array, found.array if asked else None)
         out.check(in_windows.max(axis=0))
         if asked:
             found.check(indices)
@@ -121,7 +121,7 @@ def test_maxima_by_hand(places, maximum, place, columns, dtype, threads):
     g = geometry((1, 1, 2, 2 * columns), **PLAIN)
     x = np.tile(np.array(places, dtype).reshape(2, 2), columns).reshape(g.input_shape)
     out, indices = Output(g.output_shape, dtype), Output(g.output_shape, np.int64)
-    pooling.max_pool(surrounded(x), g, out.array, indices.array)
+    max_pooling.max_pool(surrounded(x), g, out.array, indices.array)
     out.check(np.full(g.output_shape, maximum))
     down, across = divmod(place, 2)
     indices.check((down * g.w + across + 2 * np.arange(columns)).reshape(g.output_shape))
@@ -143,7 +143,7 @@ def test_gradients_of_maxima_are_added_where_the_indices_say(name, width, dtype,
     expected = np.zeros((g.n * g.c, g.h * g.w))
     np.add.at(expected, (np.arange(g.n * g.c)[:, np.newaxis], indices.reshape(g.n * g.c, -1)), grad.reshape(4, -1))
     out = Output(g.input_shape, dtype)
-    assert pooling.max_pool_backward(surrounded(grad), indices, out.array)
+    assert max_pooling.max_pool_backward(surrounded(grad), indices, out.array)
     out.check(expected.reshape(g.input_shape))
 
 
@@ -154,7 +154,7 @@ def test_an_index_outside_the_plane_is_told(wrong, place, dtype, threads):
     indices = places(pixel_numbers(g), g, -1)[0].copy()
     indices[place] = wrong
     out = Output(g.input_shape, dtype)
-    assert not pooling.max_pool_backward(np.ones(g.output_shape, dtype), indices, out.array)
+    assert not max_pooling.max_pool_backward(np.ones(g.output_shape, dtype), indices, out.array)
     out.check_around()
 
 
@@ -183,7 +183,7 @@ def test_means(window, width, dtype, threads, rng):
     x = integers(rng, dtype, *g.input_shape)
     for divided in DIVIDED:
         out = Output(g.output_shape, dtype)
-        pooling.avg_pool(surrounded(x), g, *divided, out.array)
+        avg_pooling.avg_pool(surrounded(x), g, *divided, out.array)
         close(out.array, places(x, g, 0).sum(axis=0, dtype=float) / divisors(g, *divided))
         out.check_around()
 
@@ -195,7 +195,7 @@ def test_gradients_of_means_are_shared_out(window, width, dtype, threads, rng):
     grad = integers(rng, dtype, *g.output_shape)
     for divided in DIVIDED:
         out = Output(g.input_shape, dtype)
-        pooling.avg_pool_backward(surrounded(grad), g, *divided, out.array)
+        avg_pooling.avg_pool_backward(surrounded(grad), g, *divided, out.array)
         close(out.array, paid_back(grad / divisors(g, *divided), g))
         out.check_around()
 
@@ -205,8 +205,8 @@ def test_means_by_hand(dtype, threads):
     x = np.arange(1, 10, dtype=dtype).reshape(1, 1, 3, 3)
     for count_include_pad, expected in ((True, [[0.25, 1.25], [2.75, 7]]), (False, [[1, 2.5], [5.5, 7]])):
         out = Output((1, 1, 2, 2), dtype)
-        pooling.avg_pool(x, g, count_include_pad, None, out.array)
+        avg_pooling.avg_pool(x, g, count_include_pad, None, out.array)
         out.check([[expected]])
     back = Output((1, 1, 3, 3), dtype)
-    pooling.avg_pool_backward(np.array([[[[4, 8], [12, 16]]]], dtype), g, True, None, back.array)
+    avg_pooling.avg_pool_backward(np.array([[[[4, 8], [12, 16]]]], dtype), g, True, None, back.array)
     back.check([[[[1, 2, 2], [3, 4, 4], [3, 4, 4]]]])

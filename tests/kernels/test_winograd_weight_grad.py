@@ -8,8 +8,7 @@ import pytest
 import fastconv
 from fastconv import jit
 from fastconv.kernels.microkernel import tile_columns, tile_rows
-from fastconv.kernels.winograd_jobs import Input, Places, Run, Tiles
-from fastconv.kernels.winograd_transforms import TEMPORARY_BYTES
+from fastconv.kernels.winograd_jobs import TEMPORARY_BYTES, Input, Places, Run, Tiles
 from fastconv.kernels.winograd_weight_grad import (
     Gradient,
     WeightGradJob,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastconv.kernels.sizes import ceil_div, round_up
+from fastconv.sizes import ceil_div, round_up
 
 
 @pytest.mark.parametrize(("a", "b", "pieces"), [(0, 4, 0), (1, 4, 1), (4, 4, 1), (5, 4, 2), (8, 4, 2), (7, 1, 7)])
