@@ -15,13 +15,13 @@ import numpy as np
 from numba import types
 import fastconv
 from fastconv import jit
-from fastconv.kernels import gather, pooling
+from fastconv.kernels import gather, max_pooling
 
 rng = np.random.default_rng(0)
 x = rng.standard_normal((2, 5, 11, 13)).astype(np.float32)
 weight = rng.standard_normal((7, 5, 3, 3)).astype(np.float32)
 signature = (types.intp, types.intp, types.float32, types.intp)
-kernels = (gather.gather_kernel.share, pooling.max_pool_kernel.share)
+kernels = (gather.gather_kernel.share, max_pooling.max_pool_kernel.share)
 for kernel in kernels:
     kernel.compile(signature)
 told = {"bits": 8 * jit.vector_bytes(), "lanes": [jit.lanes(np.dtype(dtype)) for dtype in ("float32", "float64")]}
