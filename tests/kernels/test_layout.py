@@ -85,7 +85,7 @@ class TestPad:
             y, column = r * plane.row_step - plane.top, j * plane.column_step + f - plane.left
             if 0 <= y < plane.height and 0 <= column < plane.width:
                 expected[:, :, r, f, j] = x[:, :, y, column]
-        assert (plane.pitch, plane.size) == (plane.phases * plane.phase_width, expected[0, 0].size)
+        assert (plane.pitch, plane.size) == (expected[0, 0, 0].size, expected[0, 0].size)
         check(lambda out, threads: layout.pad(x, plane, out, threads), expected)
 
 
