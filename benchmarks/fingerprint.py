@@ -9,7 +9,8 @@ To compare two checkouts, with the same versions of NumPy and Numba on one machi
     python -m benchmarks.fingerprint --json before.json      # in the one
     python -m benchmarks.fingerprint --compare before.json   # in the other
 
-Nothing but public names is used, so that one version of this command serves both.
+Nothing but public names is used, beside the tables of algorithms and of losses, which say what there is; so one
+version of this command serves both.
 """
 
 from __future__ import annotations

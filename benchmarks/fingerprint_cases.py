@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
-from fastconv import nn, style
+from fastconv import checks, nn, style
+from fastconv.algorithms import ALGORITHMS
+from fastconv.geometry import ConvGeometry, Pass
+from fastconv.nn.losses import COMPARISONS
 from fastconv.weights import VGGWeights
 
 Array = NDArray[Any]
@@ -42,8 +45,8 @@ class Inputs:
         return np.clip(coarse[:height, :width] + noise, 0, 255).astype(np.float32)
 
 
-LOOPS_BELOW = 1 << 14  # multiply-adds: of more the textbook's loops take too long
-IM2COL_BELOW = 1 << 24
+SLOW_FROM = {"loops": 1 << 14, "im2col": 1 << 24}
+"""Multiply-adds from which a reference takes too long."""
 
 Compute = Callable[[Inputs], Iterable[Any]]
 Named = Iterator[tuple[str, Compute]]
@@ -60,21 +63,20 @@ class Convolution(NamedTuple):
     options: dict[str, Any]
 
     @property
-    def is_winograd(self) -> bool:
-        """Whether Winograd's method can do it."""
-        return self.weight[2:] == (3, 3) and not {"stride", "dilation"} & self.options.keys()
+    def geometry(self) -> ConvGeometry:
+        """What algorithms know of it."""
+        usual = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        return checks.conv_geometry(self.x, self.weight, checks.conv_numbers(**{**usual, **self.options}))
 
-    def algorithms(self) -> Iterator[str]:
-        """Return the names of what can compute it; those of the references if it is small enough for them."""
+    def algorithms(self, passes: Iterable[Pass]) -> Iterator[str]:
+        """Return the names of what can compute these passes of it, and is not too slow for that."""
         images, _, height, width = self.x
         products = images * height * width * math.prod(self.weight)
-        if products < LOOPS_BELOW:
-            yield "loops"
-        if products < IM2COL_BELOW:
-            yield "im2col"
-        yield from ("auto", "direct")
-        if self.is_winograd:
-            yield from ("winograd", "winograd2")
+        yield "auto"
+        for name, algorithm in ALGORITHMS.items():
+            able = all(algorithm.why_not(self.geometry, pass_) is None for pass_ in passes)
+            if able and products < SLOW_FROM.get(name, math.inf):
+                yield name
 
 
 def _conv(x: tuple[int, int, int, int], weight: tuple[int, int, int, int], **options: Any) -> Convolution:
@@ -179,14 +181,27 @@ def _backward(layer: Convolution, make: Inputs) -> Iterator[Any]:
     yield from fastconv.conv2d_backward(grad_output, x, weight, **layer.options)
 
 
-PASSES = {"forward": _forward, "input_grad": _input_grad, "weight_grad": _weight_grad, "packed": _packed}
+class Calls(NamedTuple):
+    """Calls that an algorithm is named in."""
+
+    passes: tuple[Pass, ...]
+    """What it must be able to compute."""
+    run: Callable[[Convolution, str, Inputs], Iterator[Any]]
+
+
+CALLS = {
+    "forward": Calls(("forward",), _forward),
+    "input_grad": Calls(("input_grad",), _input_grad),
+    "weight_grad": Calls(("weight_grad",), _weight_grad),
+    "packed": Calls(("forward", "input_grad"), _packed),
+}
 
 
 def _convolutions() -> Named:
     for name, layer in CONVOLUTIONS.items():
-        for algorithm, (title, pass_) in itertools.product(layer.algorithms(), PASSES.items()):
-            if (algorithm, title) != ("winograd2", "weight_grad"):  # that of "winograd" is the only one
-                yield f"conv2d {name}: {algorithm} {title}", functools.partial(pass_, layer, algorithm)
+        for title, calls in CALLS.items():
+            for algorithm in layer.algorithms(calls.passes):
+                yield f"conv2d {name}: {algorithm} {title}", functools.partial(calls.run, layer, algorithm)
         yield f"conv2d {name}: backward", functools.partial(_backward, layer)
 
 
@@ -213,10 +228,12 @@ def _large_results(make: Inputs) -> Iterator[Any]:
 
 def _not_finite(make: Inputs) -> Iterator[Any]:
     """NaN and infinity in the input, which a fused ReLU lets pass."""
-    x, weight, bias = make(1, 8, 20, 24), make(8, 8, 3, 3), make(8)
+    layer = _conv((1, 8, 20, 24), (8, 8, 3, 3), padding=1)
+    x, weight, bias = make(*layer.x), make(*layer.weight), make(8)
     x[0, 2, 5, 7], x[0, 3, 15, 20] = np.nan, np.inf
-    for algorithm in ("direct", "winograd", "winograd2"):
-        yield fastconv.conv2d(x, weight, bias, padding=1, activation="relu", algorithm=algorithm)
+    for algorithm in layer.algorithms(["forward"]):
+        if algorithm != "auto" and algorithm not in SLOW_FROM:
+            yield fastconv.conv2d(x, weight, bias, activation="relu", algorithm=algorithm, **layer.options)
 
 
 def _bias_grad(shape: tuple[int, int, int, int], make: Inputs) -> Iterator[Any]:
@@ -340,7 +357,6 @@ def _layers(make: Inputs) -> Iterator[Any]:
 
 
 FEATURES = {"small": (1, 5, 7, 9), "few": (1, 6, 70, 81), "many": (1, 70, 30, 33), "more": (1, 270, 12, 13)}
-NORMALIZATIONS = ("relative", "gatys", "gram", "wasserstein")
 
 
 def _moments(shape: tuple[int, int, int, int], make: Inputs) -> Iterator[Any]:
@@ -353,14 +369,14 @@ def _moments(shape: tuple[int, int, int, int], make: Inputs) -> Iterator[Any]:
         yield from nn.feature_moments(given, mask)
 
 
-def _losses(shape: tuple[int, int, int, int], normalization: str, make: Inputs) -> Iterator[Any]:
+def _losses(shape: tuple[int, int, int, int], name: str, make: Inputs) -> Iterator[Any]:
     """Content and style loss, and their gradients."""
     features, other = 60 * make(*shape), 60 * make(1, shape[1], 20, 22)
-    losses: list[Any] = [nn.ContentLoss(60 * make(*shape), normalization, weight=2.0)]
-    if normalization == "wasserstein":
-        losses.append(nn.WassersteinLoss(nn.feature_moments(other), weight=3.0))
-    else:
-        losses.append(nn.StyleLoss(nn.gram_matrix(other), normalization, weight=3.0))
+    comparison = COMPARISONS[name]
+    losses: list[Any] = [
+        nn.ContentLoss(60 * make(*shape), name, weight=2.0),
+        comparison.style_loss(comparison.texture.summarize(other, None), weight=3.0),
+    ]
     for loss in losses:
         total = make(*shape)
         yield loss.forward(features)
@@ -388,9 +404,8 @@ def _parts() -> Named:
     yield "nn layers", _layers
     for name, shape in FEATURES.items():
         yield f"moments of {name} features", functools.partial(_moments, shape)
-        for normalization in NORMALIZATIONS:
-            title = f"losses of {name} features: {normalization}"
-            yield title, functools.partial(_losses, shape, normalization)
+        for comparison in COMPARISONS:
+            yield f"losses of {name} features: {comparison}", functools.partial(_losses, shape, comparison)
     yield "total variation", _total_variation
     for sizes in ((7,), (3, 20, 21), (3, 90, 91)):
         yield f"adam {sizes}", functools.partial(_adam, sizes)

@@ -10,6 +10,7 @@ from fastconv import jit
 from fastconv.jit.records import Elements
 from fastconv.kernels.pointers import record
 from fastconv.kernels.simd import fma, load, store
+from fastconv.sizes import ceil_div
 
 CHAINS = 12  # independent sums: more than two units with a latency of four cycles need, few enough for 16 registers
 
@@ -40,7 +41,7 @@ def multiply_adds(flops: int, dtype: np.dtype) -> Callable[[], None]:
     """Return a call that does at least `flops` operations from registers, on all threads that kernels use."""
     threads = jit.get_num_threads()
     factors = np.full((threads, 128 // dtype.itemsize), 0.5, dtype)  # two cache lines a thread
-    steps = -(-flops // (2 * CHAINS * jit.lanes(dtype) * threads))
+    steps = ceil_div(flops, 2 * CHAINS * jit.lanes(dtype) * threads)
 
     def call() -> None:
         job = PeakJob(factors=jit.address_of(factors), pitch=factors.shape[1], steps=steps)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fastconv.nn.losses import UNIT
+from fastconv.nn.wasserstein import UNIT
 
 from .style import BLOCKS, CONTENT_LAYER, MEAN, STYLE_LAYERS
 

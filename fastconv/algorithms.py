@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -12,8 +13,8 @@ from fastconv import costs, jit
 from fastconv.backend import backend, compiles
 from fastconv.geometry import Array, ConvGeometry, Pass
 from fastconv.kernels import direct, direct_weight_grad, winograd, winograd_weight_grad
-from fastconv.kernels.traces import Finish, Gate
 from fastconv.reference import im2col, loops
+from fastconv.traces import Finish, Gate
 
 Packing: TypeAlias = tuple[Array, ...]  # weights in the form that an algorithm reads them in
 
@@ -35,6 +36,9 @@ class Algorithm(Protocol):
 
         With `keep` for calls with images of any size; else for one call with this geometry.
         """
+
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        """Return how many numbers a packing that is kept holds, but for what fills up vectors."""
 
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, finish: Finish, geometry: ConvGeometry, out: Array
@@ -59,6 +63,9 @@ class Algorithm(Protocol):
 
 class _Separate(ABC):
     """An algorithm that knows of nothing but a ReLU: pooling, traces and gates are passes of their own."""
+
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        return math.prod(weight_shape)
 
     @abstractmethod
     def _convolve(
@@ -163,8 +170,7 @@ class _Direct(_Separate):
         direct.input_grad(grad_output, packing, geometry, out)
 
     def weight_grad(self, grad_output: Array, x: Array, geometry: ConvGeometry, out: Array) -> None:
-        g = geometry
-        direct_weight_grad.weight_grad(grad_output, x, g.stride, g.padding, g.dilation, g.groups, out)
+        direct_weight_grad.weight_grad(grad_output, x, geometry, out)
 
 
 class _Winograd:
@@ -180,6 +186,9 @@ class _Winograd:
 
     def pack(self, weight: Array, geometry: ConvGeometry, pass_: Pass, keep: bool) -> Packing:
         return winograd.pack(weight, geometry.groups, pass_, keep=keep)
+
+    def packed_size(self, weight_shape: tuple[int, ...]) -> int:
+        return math.prod(weight_shape)
 
     def forward(
         self, x: Array, packing: Packing, bias: Array | None, finish: Finish, geometry: ConvGeometry, out: Array

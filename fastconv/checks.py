@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv.geometry import Array, ConvGeometry, Pair, PoolGeometry, Sides
+from fastconv.sizes import ceil_div
 
 Word: TypeAlias = Literal["same", "valid"]
 IntOrPair: TypeAlias = int | np.integer[Any] | Sequence[int]
@@ -269,7 +270,7 @@ def _output_length(length: int, size: int, stride: int, before: int, after: int,
     room = length + before + after - dilation * (size - 1) - 1
     if not ceil_mode:
         return room // stride + 1
-    positions = -(-room // stride) + 1
+    positions = ceil_div(room, stride) + 1
     # A window that would start in the far padding is dropped.
     return positions - 1 if (positions - 1) * stride >= length + before else positions
 

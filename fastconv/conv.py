@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import checks, jit
-from fastconv.algorithms import ALGORITHMS, Finish, Packing, choose
+from fastconv.algorithms import ALGORITHMS, Packing, choose
 from fastconv.arrays import prepared, result_array
 from fastconv.backend import backend
 from fastconv.checks import ConvNumbers, IntOrPair, PaddingLike
 from fastconv.geometry import Array, ConvGeometry, Pass
+from fastconv.traces import Finish
 
 _making_packings = jit.RenewedLock()  # one for all: it happens once a layer
 

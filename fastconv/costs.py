@@ -8,6 +8,7 @@ Machines with vectors of another width behave alike, if costs are counted in vec
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
 from fastconv.kernels.microkernel import tile_columns, tile_rows, tile_vectors
 from fastconv.kernels.winograd import why_not as why_not_winograd
+from fastconv.sizes import ceil_div
 
 PRODUCT_EFFICIENCY = 0.9  # of two multiply-adds a cycle
 FEWEST_CYCLES = 4.0  # a step of a small row tile: the latency of a multiply-add
@@ -63,7 +65,7 @@ def direct(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, thr
         phases = g.stride[0] * g.stride[1]
         rows, depth, positions, width = channels, filters * kernel / phases, g.n * g.h * g.w, g.w / g.stride[1]
     if g.is_depthwise:
-        vectors = positions * -(-width // jit.lanes(dtype)) / max(width, 1)
+        vectors = positions * math.ceil(width / jit.lanes(dtype)) / max(width, 1)
         return g.groups * vectors * (kernel * DEPTHWISE_TAP + DEPTHWISE_VECTOR) / threads
     inside = kernel == 1 or width >= 4 * tile_columns(dtype)
     packing = PACK_INSIDE if inside else PACK_EDGE
@@ -80,9 +82,9 @@ def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, t
     if pass_ == "input_grad":
         depth, rows, (height, width) = filters, channels, (g.h, g.w)
     places = (tile + 2) ** 2
-    tiles_y, tiles_x = -(-height // tile), -(-width // tile)
+    tiles_y, tiles_x = ceil_div(height, tile), ceil_div(width, tile)
     tiles = g.n * tiles_y * tiles_x
-    vectors = g.n * tiles_y * -(-tiles_x // jit.lanes(dtype))
+    vectors = g.n * tiles_y * ceil_div(tiles_x, jit.lanes(dtype))
     if pass_ == "weight_grad":
         products = places * tiles * _panels(filters, dtype) * _step(channels)
     else:
@@ -105,19 +107,19 @@ def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, t
 def worth_transforming_on_the_way(g: ConvGeometry, item: int, tile: int) -> bool:
     """Return whether it is faster to transform weights for one call a few rows at a time than all beforehand."""
     places = (tile + 2) ** 2
-    tiles = g.n * -(-max(g.out_h, g.h) // tile) * -(-max(g.out_w, g.w) // tile)
+    tiles = g.n * ceil_div(max(g.out_h, g.h), tile) * ceil_div(max(g.out_w, g.w), tile)
     weights = places * (g.k // g.groups) * (g.c // g.groups) * item
     pictures = places * (g.k + g.c) // g.groups * tiles * item
     return weights > FRESH_BYTES and pictures <= SHARED_BYTES
 
 
 def _panels(columns: float, dtype: np.dtype[Any]) -> int:
-    return -(-int(columns) // tile_columns(dtype))
+    return ceil_div(int(columns), tile_columns(dtype))
 
 
 def _step(rows: int) -> float:
     """Return the cycles that one term of the sums costs for all rows of a panel."""
-    tiles = -(-rows // tile_rows())
+    tiles = ceil_div(rows, tile_rows())
     return max(rows * tile_vectors() / 2, tiles * FEWEST_CYCLES) / PRODUCT_EFFICIENCY
 
 

@@ -7,10 +7,12 @@ gradients go back through pooling and ReLU while they are read. A network whose 
 from __future__ import annotations
 
 from fastconv import checks
-from fastconv.algorithms import ALGORITHMS, Finish, Gate, Packing, choose
-from fastconv.backend import Trace, compiles
+from fastconv.algorithms import ALGORITHMS, Packing, choose
+from fastconv.backend import compiles
 from fastconv.geometry import Array, ConvGeometry, Pass
+from fastconv.traces import Finish, Gate, Trace
 
+WAYS: tuple[Pass, ...] = ("forward", "input_grad")
 FEW_CHANNELS = 4  # with so many or fewer, Winograd's forward pass need not be the fastest
 
 
@@ -26,8 +28,8 @@ class FusedConv2d:
 
     Notes
     -----
-    Weights are kept in the form that Winograd's method reads both ways, and in no other. Only the few of a first layer
-    are kept as they are, too. One instance serves one thread at a time.
+    Weights are kept in the two forms that Winograd's method reads, one each way. Only the few of a first layer are kept
+    as they are, too. One instance serves one thread at a time.
     """
 
     def __init__(self, weight: Array, bias: Array, padding: int = 1) -> None:
@@ -35,16 +37,22 @@ class FusedConv2d:
         self._numbers = checks.conv_numbers(1, padding, 1, 1)
         self._bias = bias.copy()
         self._few = weight.shape[1] <= FEW_CHANNELS
-        self._packings: dict[str, Packing] = {}
+        self._packings: dict[tuple[str, Pass], Packing] = {}
         if compiles():
             some = checks.conv_geometry((1, weight.shape[1], 3, 3), weight.shape, self._numbers)
-            self._packings["winograd"] = ALGORITHMS["winograd"].pack(weight, some, "forward", keep=True)
+            for pass_ in WAYS:
+                self._packings["winograd", pass_] = ALGORITHMS["winograd"].pack(weight, some, pass_, keep=True)
         self._weight = weight.copy() if self._few or not compiles() else None
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """(K, C, 3, 3)."""
         return self._weight_shape
+
+    @staticmethod
+    def bytes_needed(weight_shape: tuple[int, ...], itemsize: int) -> int:
+        """Return what `nbytes` will be for a compiled one, but for margins and the few weights of a first layer."""
+        return itemsize * len(WAYS) * ALGORITHMS["winograd"].packed_size(weight_shape)
 
     @property
     def nbytes(self) -> int:
@@ -95,10 +103,10 @@ class FusedConv2d:
         return "winograd"
 
     def _packing(self, name: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
-        if name not in self._packings:
+        if (name, pass_) not in self._packings:
             assert self._weight is not None  # kept where another algorithm than Winograd's may be chosen
-            self._packings[name] = ALGORITHMS[name].pack(self._weight, geometry, pass_, keep=True)
-        return self._packings[name]
+            self._packings[name, pass_] = ALGORITHMS[name].pack(self._weight, geometry, pass_, keep=True)
+        return self._packings[name, pass_]
 
     def _geometry(self, shape: tuple[int, ...]) -> ConvGeometry:
         return checks.conv_geometry(shape, self._weight_shape, self._numbers)

@@ -8,8 +8,9 @@ import pytest
 
 import fastconv
 from fastconv import checks
-from fastconv.algorithms import ALGORITHMS, Finish, Gate
+from fastconv.algorithms import ALGORITHMS
 from fastconv.backend import backend
+from fastconv.traces import Finish, Gate
 
 SHAPE = (2, 5, 13, 18)
 WEIGHT_SHAPE = (6, 5, 3, 3)
@@ -22,7 +23,8 @@ def case():
     x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in (SHAPE, WEIGHT_SHAPE))
     bias = rng.standard_normal(WEIGHT_SHAPE[0], dtype=np.float32)
     geometry = checks.conv_geometry(SHAPE, WEIGHT_SHAPE, checks.conv_numbers(1, 1, 1, 1))
-    return geometry, x, weight, bias, fastconv.conv2d(x, weight, bias, padding=1, activation="relu")
+    y = fastconv.conv2d(x, weight, bias, padding=1, activation="relu", algorithm="loops")
+    return geometry, x, weight, bias, y
 
 
 def empty(shape):
@@ -44,7 +46,8 @@ def test_outputs_are_pooled_and_traced(name, case):
     np.testing.assert_array_equal(trace, full > 0)
     pooled = empty((2, 6, 6, 9))
     algorithm.forward(x, packing, bias, Finish(relu=True, pooled=True), geometry, pooled)
-    np.testing.assert_array_equal(pooled, fastconv.max_pool2d(full, 2))
+    in_windows = full[:, :, :12].reshape(2, 6, 6, 2, 9, 2)
+    np.testing.assert_array_equal(pooled, in_windows.max(axis=(3, 5)))
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -72,6 +75,14 @@ def test_gradients_pass_gates(name, case):
     before_pooling = fastconv.relu_backward(fastconv.max_pool2d_backward(gradient, indices, y.shape), y)
     expected = input_grad(before_pooling, None)
     assert_near(input_grad(gradient, Gate(trace, pooled=True)), expected)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_packings_are_as_large_as_is_said(name):
+    shape, algorithm = (128, 96, 3, 3), ALGORITHMS[name]
+    geometry = checks.conv_geometry((1, 96, 40, 40), shape, checks.conv_numbers(1, 1, 1, 1))
+    packing = algorithm.pack(np.zeros(shape, np.float32), geometry, "forward", keep=True)
+    assert sum(array.size for array in packing) == pytest.approx(algorithm.packed_size(shape), rel=0.05)
 
 
 CHECKOUT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import fastconv
+from fastconv.jit import cache
 
 ROOT = Path(fastconv.__file__).parent
 MAP = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -31,9 +32,11 @@ MAY_IMPORT = {
         "style.study",
         "weights",
         "jit",
+        "log",
     },
     "style": {"style.algorithm", "style.files", "style.images", "style.transfer"},
     "style.study": {
+        "log",
         "geometry",
         "nn",
         "style.algorithm",
@@ -44,6 +47,7 @@ MAY_IMPORT = {
         "weights",
     },
     "style.running": {
+        "log",
         "geometry",
         FACE,
         "files",
@@ -57,27 +61,31 @@ MAY_IMPORT = {
         "weights",
     },
     "style.report": {"geometry", "files", "programs", "style.files", "style.images", "style.transfer", "style.wording"},
-    "style.transfer": {"geometry", FACE, "nn", "style.algorithm", "style.images", "weights"},
-    "style.algorithm": {"geometry", FACE, "nn", "style.images", "weights"},
+    "style.transfer": {"geometry", FACE, "log", "nn", "style.algorithm", "style.images", "weights"},
+    "style.algorithm": {"geometry", FACE, "nn", "sizes", "style.images", "weights"},
     "style.demo": {"geometry", "style.images"},
     "style.images": {"geometry", "files", "style.files"},
     "style.files": {"files"},
     "style.wording": set(),
-    "nn": {"arrays", "backend", "conv", "fused", "geometry", "pool"},
-    "fused": {"algorithms", "backend", "checks", "geometry"},
-    "conv": {"algorithms", "arrays", "backend", "checks", "geometry", "jit"},
+    "nn": {"allocation", "backend", "conv", "fused", "geometry", "pool", "traces"},
+    "fused": {"algorithms", "backend", "checks", "geometry", "traces"},
+    "conv": {"algorithms", "arrays", "backend", "checks", "geometry", "jit", "traces"},
     "pool": {"arrays", "backend", "checks", "geometry"},
-    "algorithms": {"backend", "costs", "geometry", "jit", "kernels", "reference"},
-    "costs": {"geometry", "jit", "kernels"},
-    "backend": {"geometry", "kernels", "reference"},
-    "arrays": {"checks", "jit"},
-    "checks": {"geometry"},
-    "kernels": {"geometry", "jit"},
+    "algorithms": {"backend", "costs", "geometry", "jit", "kernels", "reference", "traces"},
+    "costs": {"geometry", "jit", "kernels", "sizes"},
+    "backend": {"geometry", "kernels", "reference", "traces"},
+    "arrays": {"allocation", "checks"},
+    "allocation": {"jit", "sizes"},
+    "checks": {"geometry", "sizes"},
+    "kernels": {"geometry", "jit", "sizes", "traces"},
     "jit": {"files"},
     "files": set(),
+    "traces": {"geometry"},
     "geometry": set(),
+    "sizes": set(),
     "reference": set(),
-    "weights": {"files", "programs"},
+    "weights": {"files", "log", "programs"},
+    "log": set(),
     "programs": set(),
 }
 # Part -> libraries that it may load when it is imported; the others load theirs within functions.
@@ -107,8 +115,12 @@ MAY_LOAD = {
     "geometry": {"numpy"},
     "reference": {"numpy"},
     "arrays": {"numpy"},
+    "allocation": {"numpy"},
+    "traces": {"numpy"},
+    "sizes": set(),
     "weights": {"numpy"},
     "files": set(),
+    "log": set(),
     "programs": set(),
 }
 HEAVY = {"scipy", "PIL", "h5py", "pooch", "platformdirs", "imageio", "tifffile", "skimage", "torch", "psutil", "tqdm"}
@@ -240,7 +252,7 @@ def _owner(allowed):
         ("from fastconv.nn import layers", "fastconv.conv"),
         ("def f():\n    import fastconv.style", "fastconv.nn.layers"),
         ("from .. import checks", "fastconv.kernels.direct"),
-        ("from fastconv.kernels import gram", "fastconv.nn.losses"),
+        ("from fastconv.kernels import gram", "fastconv.nn.grams"),
         ("from fastconv.kernels import direct", "fastconv.nn.layers"),
         ("from fastconv import conv2d", "fastconv.nn.layers"),
         ("from fastconv.weights import load", "fastconv.conv"),
@@ -280,6 +292,12 @@ def test_importing_the_package_loads_nothing_heavy():
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
+
+
+def test_the_cache_knows_all_that_kernels_are_made_of():
+    """A constant of another part is compiled into kernels: when it changes, they must be compiled anew."""
+    known = {Path(pattern).parts[0].removesuffix(".py") for pattern in cache._SOURCES}
+    assert {"kernels", *MAY_IMPORT["kernels"]} <= known
 
 
 def test_one_place_asks_whether_numba_may_compile():

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fastconv import cli
-from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.cli.command_line import make_parser
+from fastconv.nn.losses import COMPARISONS
 from fastconv.style import Options
+from fastconv.style.images import FORMATS
 
 CHECKOUT = Path(__file__).parents[1]
 DOCS = CHECKOUT / "docs"
@@ -26,7 +27,7 @@ CODE = set(re.findall(r"`([^`\n]+)`", ARCHITECTURE))  # what stands in code font
 
 def style_actions():
     """Return the arguments of `fastconv style`."""
-    parser = cli._parser()
+    parser = make_parser()
     commands = next(action for action in parser._actions if hasattr(action, "choices") and action.choices)
     return commands.choices["style"]._actions
 
@@ -74,7 +75,7 @@ def test_options_that_are_gone_are_not_told():
 
 @pytest.mark.parametrize("words", page_commands(), ids=lambda words: words[words.index("-o") + 1])
 def test_a_command_of_the_page_is_one_and_its_picture_is_shown(words):
-    assert cli._parser().parse_args(words)
+    assert make_parser().parse_args(words)
     picture = words[words.index("-o") + 1]
     assert (DOCS / "style" / picture).is_file()
     assert f"](style/{picture})" in PAGE
@@ -89,9 +90,16 @@ def test_the_losses_are_listed_wherever_their_option_is():
     (action,) = [action for action in style_actions() if action.dest == "loss"]
     told = set(re.findall(r"--loss (\w+)", PAGE)) | set(re.findall(r"^- `(\w+)`", PAGE, re.MULTILINE))
     values = re.search(r"loss : \{(.*)\}", Options.__doc__).group(1)
-    assert set(re.findall(r"\w+", values)) == set(CONTENT_SCALES)
-    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(CONTENT_SCALES)
-    assert told >= set(CONTENT_SCALES)
+    assert set(re.findall(r"\w+", values)) == set(COMPARISONS)
+    assert set(re.findall(r"\w+", action.help.partition(";")[0])) - {"or"} == set(COMPARISONS)
+    assert told >= set(COMPARISONS)
+
+
+def test_the_formats_of_pictures_are_listed_wherever_they_are_asked_for():
+    usual = {kind.suffixes[0] for kind in FORMATS.values()}
+    (action,) = [action for action in style_actions() if action.dest == "output"]
+    assert set(re.findall(r"\.\w+", action.help)) == usual
+    assert set(re.findall(r"`(\.\w+)`", PAGE.partition("the picture to make: ")[2].partition(". ")[0])) == usual
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)

@@ -9,7 +9,8 @@ from numba.core.caching import NullCache
 
 import fastconv
 from benchmarks import fingerprint
-from benchmarks.fingerprint_cases import cases
+from benchmarks.fingerprint_cases import CALLS, cases
+from fastconv.algorithms import ALGORITHMS
 
 SMALL = "relu (5, 7)"
 
@@ -89,6 +90,30 @@ def test_a_new_case_is_no_difference(chosen, before):
 def test_nothing_to_compare_with_is_a_failure(before, capsys):
     assert compared(before, threads=2) == 1
     assert "only in the file" not in capsys.readouterr().out
+
+
+def calls_with(algorithm):
+    """Return in which calls an algorithm is named."""
+    return {title for title in CALLS if any(name.endswith(f": {algorithm} {title}") for name in cases())}
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS])
+def test_each_algorithm_has_cases(algorithm):
+    assert calls_with(algorithm) >= {"forward", "input_grad", "packed"}
+
+
+def test_an_algorithm_is_asked_for_nothing_that_it_cannot_compute():
+    assert "weight_grad" in calls_with("winograd")
+    assert "weight_grad" not in calls_with("winograd2")
+    assert "conv2d 3x3, stride 2: direct forward" in cases()
+    assert "conv2d 3x3, stride 2: winograd forward" not in cases()
+
+
+def test_a_slow_algorithm_is_in_small_cases_only():
+    assert "conv2d tiny: loops forward" in cases()
+    assert "conv2d 3x3, wide: loops forward" not in cases()
+    assert "conv2d 3x3, wide: im2col forward" in cases()
+    assert "conv2d 3x3, blocks of panels: im2col forward" not in cases()
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numba
 
 from fastconv.backend import compiled, plain
-from fastconv.backend.interface import Backend, Trace
+from fastconv.backend.interface import Backend
 
-__all__ = ["Backend", "Trace", "backend", "compiles"]
+__all__ = ["Backend", "backend", "compiles"]
 
 
 def compiles() -> bool:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from fastconv.geometry import Array, PoolGeometry
-
-Trace: TypeAlias = NDArray[np.uint8]
-"""What is left of a ReLU or a max pooling for its backward pass: a byte an output."""
+from fastconv.traces import Trace
 
 
 class Backend(Protocol):

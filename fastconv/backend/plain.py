@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv.backend.interface import Trace
 from fastconv.geometry import Array, PoolGeometry
-from fastconv.kernels.traces import BLOCKED
 from fastconv.reference import im2col
+from fastconv.traces import BLOCKED, Trace
 
 
 def max_pool(x: Array, geometry: PoolGeometry, out: Array, indices: Array | None) -> None:

@@ -29,7 +29,7 @@ from fastconv import files
 from .target import target
 
 _PACKAGE = Path(__file__).parents[1]
-_SOURCES = ("jit", "kernels")  # the folders that compiled code depends on
+_SOURCES = ("jit/*.py", "kernels/*.py", "geometry.py", "sizes.py", "traces.py")  # what compiled code depends on
 _SUFFIX = ".nbc"
 _NOT_IN_CODE = {
     "NUMBA_CACHE_DIR",
@@ -43,7 +43,7 @@ _NOT_IN_CODE = {
 def _build() -> str:
     """Return a hash of all that compiled code depends on."""
     digest = hashlib.sha256()
-    sources = sorted(path for folder in _SOURCES for path in (_PACKAGE / folder).glob("*.py"))
+    sources = sorted(path for pattern in _SOURCES for path in _PACKAGE.glob(pattern))
     if not sources:
         raise FileNotFoundError(f"no source code in {_PACKAGE}: nothing would tell the code of two versions apart")
     for path in sources:

@@ -13,30 +13,27 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import round_up
 
 from . import layout, scratch
+from .operands import Operands, operands
 from .pointers import record
 from .simd import fma, lanes_of, load, rectified, splat, store, store_first
-from .sizes import round_up
 from .taps import Grid, Taps, copy_of, offsets_in_copy
 
 
 class DepthwiseJob(jit.Record):
     """What :func:`depthwise_kernel` works on."""
 
+    operands: Operands
     # input planes, and how each is copied
-    source: Elements
     planes: int
     plane: layout.PaddedPlane
-    # where each tap reads in a copy; weights: (channel, tap)
+    # where each tap reads in a copy; weights are (channel, tap)
     taps: Words
     depth: int
-    weights: Elements
     channels: int
-    bias: Elements
-    relu: int
-    # output, and rows of a copy from one of its rows to the next
-    out: Elements
+    # output planes, and rows of a copy from one of their rows to the next
     out_height: int
     out_width: int
     stride_y: int
@@ -56,6 +53,39 @@ def write_outputs(zero, relu, to, value, count, end):
         store_first(to, value, count)
 
 
+@jit.unfold
+def _four_vectors(zero, job, weights, bias, here, to, left, end):
+    """Compute four vectors of a row; `left` outputs are left of the row, more than three vectors."""
+    lanes = lanes_of(zero)
+    a, b, c, d = bias, bias, bias, bias
+    for p in range(job.depth):
+        weight = splat(weights[p])
+        at = here + job.taps[p]
+        a = fma(weight, load(at), a)
+        b = fma(weight, load(at + lanes), b)
+        c = fma(weight, load(at + 2 * lanes), c)
+        d = fma(weight, load(at + 3 * lanes), d)
+    write_outputs(zero, job.operands.relu, to, a, lanes, end)
+    write_outputs(zero, job.operands.relu, to + lanes, b, lanes, end)
+    write_outputs(zero, job.operands.relu, to + 2 * lanes, c, lanes, end)
+    write_outputs(zero, job.operands.relu, to + 3 * lanes, d, min(lanes, left - 3 * lanes), end)
+
+
+@jit.unfold
+def _two_vectors(zero, job, weights, bias, here, to, left, end):
+    """Compute two vectors of a row, or the last one; `left` outputs are left of the row."""
+    lanes = lanes_of(zero)
+    a, b = bias, bias
+    for p in range(job.depth):
+        weight = splat(weights[p])
+        at = here + job.taps[p]
+        a = fma(weight, load(at), a)
+        b = fma(weight, load(at + lanes), b)
+    write_outputs(zero, job.operands.relu, to, a, min(lanes, left), end)
+    if left > lanes:
+        write_outputs(zero, job.operands.relu, to + lanes, b, min(lanes, left - lanes), end)
+
+
 @jit.kernel
 def depthwise_kernel(t, threads, zero, address):
     """Convolve some planes."""
@@ -66,49 +96,24 @@ def depthwise_kernel(t, threads, zero, address):
     out_plane = job.out_height * job.out_width
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = plane % job.channels
-        layout.pad_plane(zero, job.plane, job.source + plane * job.plane.height * job.plane.width, copy)
-        weights = job.weights + channel * job.depth
+        layout.pad_plane(zero, job.plane, job.operands.x + plane * job.plane.height * job.plane.width, copy)
+        weights = job.operands.weights + channel * job.depth
         bias = splat(zero)
-        if job.bias:
-            bias = splat(job.bias[channel])
-        end = job.out + (plane + 1) * out_plane
+        if job.operands.bias:
+            bias = splat(job.operands.bias[channel])
+        end = job.operands.out + (plane + 1) * out_plane
         for y in range(job.out_height):
             row = copy + y * job.stride_y * pitch
-            to = job.out + (plane * out_plane + y * job.out_width)
+            to = job.operands.out + (plane * out_plane + y * job.out_width)
             x = 0
             while x < job.out_width:
-                here = row + x
-                a, b, c, d = bias, bias, bias, bias
-                if x + 3 * lanes < job.out_width:
-                    for p in range(job.depth):
-                        weight = splat(weights[p])
-                        at = here + job.taps[p]
-                        a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + lanes), b)
-                        c = fma(weight, load(at + 2 * lanes), c)
-                        d = fma(weight, load(at + 3 * lanes), d)
-                    write_outputs(zero, job.relu, to, a, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.relu, to, b, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.relu, to, c, lanes, end)
-                    to += lanes
-                    write_outputs(zero, job.relu, to, d, min(lanes, job.out_width - x - 3 * lanes), end)
-                    to += lanes
+                left = job.out_width - x
+                if left > 3 * lanes:
+                    _four_vectors(zero, job, weights, bias, row + x, to + x, left, end)
                     x += 4 * lanes
                 else:
-                    for p in range(job.depth):
-                        weight = splat(weights[p])
-                        at = here + job.taps[p]
-                        a = fma(weight, load(at), a)
-                        b = fma(weight, load(at + lanes), b)
-                    write_outputs(zero, job.relu, to, a, min(lanes, job.out_width - x), end)
-                    to += lanes
-                    x += lanes
-                    if x < job.out_width:
-                        write_outputs(zero, job.relu, to, b, min(lanes, job.out_width - x), end)
-                        to += lanes
-                        x += lanes
+                    _two_vectors(zero, job, weights, bias, row + x, to + x, left, end)
+                    x += 2 * lanes
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,17 +135,10 @@ class Plan:
     scratch_bytes: int
     taps: np.ndarray
 
-    def run(
-        self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
-    ) -> None:
-        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`, `copy` unused."""
+    def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`."""
         job = self.job.copy()
-        job.source = jit.address_of(x)
-        job.weights = jit.address_of(packed)
-        if bias is not None:
-            job.bias = jit.address_of(bias)
-        job.relu = relu
-        job.out = out
+        job.operands = operands(x, packed, bias, relu, out)
         with scratch.borrow(self.scratch_bytes) as memory:
             job.scratch = memory
             depthwise_kernel(job, x.dtype, self.threads)

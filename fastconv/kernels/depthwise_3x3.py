@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastconv import jit
-from fastconv.jit.records import Elements
 
 from .depthwise import write_outputs
+from .operands import Operands, operands
 from .pointers import record
 from .shuffles import every_second, in_order, interleaved
 from .simd import fma, lanes_of, load, load_between, splat, store, store_first
@@ -26,21 +26,17 @@ STRIP = 32  # rows; more would walk out of the first cache before the next colum
 class SlideJob(jit.Record):
     """What :func:`slide_kernel` and :func:`spread_kernel` work on."""
 
+    # weights are (channel, 9)
+    operands: Operands
     # input planes, and the padding above and on the left
-    x: Elements
     planes: int
     height: int
     width: int
     top: int
     left: int
     stride: int
-    # (channel, 9)
-    weights: Elements
     channels: int
-    bias: Elements
-    relu: int
     # output planes
-    out: Elements
     out_height: int
     out_width: int
 
@@ -112,7 +108,7 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
         y += 2
         for _ in range(y_begin, y_end):
             a, b, c = _row(zero, job, plane, y, column, stride, edge)
-            write_outputs(zero, job.relu, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
+            write_outputs(zero, job.operands.relu, to, nearly + fma(w8, c, fma(w7, b, w6 * a)), count, end)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
             to += job.out_width
@@ -122,7 +118,7 @@ def _slide(zero, job, plane, out, end, weights, bias, x, y_begin, y_end, stride,
             a, b, c = _row(zero, job, plane, y + 1, column, stride, edge)
             nearly = begun + fma(w5, c, fma(w4, b, w3 * a))
             a, b, c = _row(zero, job, plane, y + 2, column, stride, edge)
-            write_outputs(zero, job.relu, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
+            write_outputs(zero, job.operands.relu, to, in_order(nearly + fma(w8, c, fma(w7, b, w6 * a))), count, end)
             begun = fma(w2, c, fma(w1, b, fma(w0, a, bias)))
             to += job.out_width
             y += 2
@@ -135,13 +131,13 @@ def slide_kernel(t, threads, zero, address):
     lanes = lanes_of(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = number % job.channels
-        plane = job.x + number * job.height * job.width
-        out = job.out + number * job.out_height * job.out_width
+        plane = job.operands.x + number * job.height * job.width
+        out = job.operands.out + number * job.out_height * job.out_width
         end = out + job.out_height * job.out_width
-        weights = job.weights + channel * 9
+        weights = job.operands.weights + channel * 9
         bias = splat(zero)
-        if job.bias:
-            bias = splat(job.bias[channel])
+        if job.operands.bias:
+            bias = splat(job.operands.bias[channel])
         for y in range(0, job.out_height, STRIP):
             y_end = min(y + STRIP, job.out_height)
             x = 0
@@ -234,10 +230,10 @@ def spread_kernel(t, threads, zero, address):
     job = record(SlideJob, zero, address)
     wide = 2 * lanes_of(zero)
     for number in range(job.planes * t // threads, job.planes * (t + 1) // threads):
-        plane = job.x + number * job.height * job.width
-        out = job.out + number * job.out_height * job.out_width
+        plane = job.operands.x + number * job.height * job.width
+        out = job.operands.out + number * job.out_height * job.out_width
         end = out + job.out_height * job.out_width
-        weights = job.weights + number % job.channels * 9
+        weights = job.operands.weights + number % job.channels * 9
         for y in range(0, job.out_height, STRIP):
             y_end = min(y + STRIP, job.out_height)
             x = 0
@@ -263,17 +259,10 @@ class Plan:
     threads: int
     spread: bool = False  # whether it is the gradient by the input at stride 2
 
-    def run(
-        self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: int, copy: int = 0
-    ) -> None:
-        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`, `copy` unused."""
+    def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`."""
         job = self.job.copy()
-        job.x = jit.address_of(x)
-        job.weights = jit.address_of(packed)
-        if bias is not None:
-            job.bias = jit.address_of(bias)
-        job.relu = relu
-        job.out = out
+        job.operands = operands(x, packed, bias, relu, out)
         kernel = spread_kernel if self.spread else slide_kernel
         kernel(job, x.dtype, self.threads)
 

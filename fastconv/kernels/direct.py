@@ -14,9 +14,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
+from fastconv.sizes import ceil_div
 
-from . import depthwise, depthwise_3x3, gather, layout, scratch
-from .sizes import ceil_div
+from . import depthwise, depthwise_3x3, gather, gather_weights, layout, scratch
 from .taps import Grid, Taps, forward_taps, input_grad_taps, useful_copy
 
 Plan: TypeAlias = gather.Plan | depthwise.Plan | depthwise_3x3.Plan
@@ -36,11 +36,11 @@ def pack(weight: np.ndarray, g: ConvGeometry, pass_: Pass) -> tuple[np.ndarray, 
     filters = k // g.groups
     group = filters * channels * r * s
     if pass_ == "forward":
-        return (gather.pack(weight, filters, channels * r * s, group, g.groups, _forward_taps(g)),)
+        return (gather_weights.pack(weight, filters, channels * r * s, group, g.groups, _forward_taps(g)),)
     if _slides(g) and g.stride == (2, 2):
         return pack(weight, g, "forward")
     return tuple(
-        gather.pack(weight, channels, r * s, group, g.groups, taps) for taps in _input_grad_taps(g).values()
+        gather_weights.pack(weight, channels, r * s, group, g.groups, taps) for taps in _input_grad_taps(g).values()
     )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def forward(
     """Write the convolution of `x`, (N, C, H, W), plus `bias`, (K,), rectified if `relu`, to `out`, (N, K, P, Q)."""
     plan = _forward_plan(g, out.dtype, jit.get_num_threads())
     if plan is not None:
-        plan.run(x, packing[0], bias, relu, jit.address_of(out))
+        plan.run(x, packing[0], bias, relu, out)
 
 
 def input_grad(grad_output: np.ndarray, packing: tuple[np.ndarray, ...], g: ConvGeometry, out: np.ndarray) -> None:
@@ -60,35 +60,29 @@ def input_grad(grad_output: np.ndarray, packing: tuple[np.ndarray, ...], g: Conv
     if len(phases) > 1:
         _interleave(phases, grad_output, packing, g.stride, out)
     elif phases[0].plan is not None:
-        phases[0].plan.run(grad_output, packing[0], None, False, jit.address_of(out))
+        phases[0].plan.run(grad_output, packing[0], None, False, out)
 
 
 def _interleave(
     phases: list[Phase], grad: np.ndarray, packing: tuple[np.ndarray, ...], stride: tuple[int, int], out: np.ndarray
 ) -> None:
     """Compute the gradient phase by phase, each in memory of its own, and put it together."""
-    n, channels, height, width = out.shape
-    places, size = [], 0
-    for phase in phases:
-        places.append(size)
-        size += n * channels * phase.rows * phase.columns * out.itemsize + jit.vector_bytes()
+    n, channels = out.shape[:2]
+    shapes = [(n, channels, phase.rows, phase.columns) for phase in phases]
     # All phases read the same copy of the gradient.
     copying = next((p.plan for p in phases if isinstance(p.plan, gather.Plan) and p.plan.copy is not None), None)
-    with scratch.borrow(size + (copying.copy_bytes if copying else 0)) as memory:
-        copy = 0
+    copy_size = copying.copy_size if copying else 0
+    with scratch.borrow_arrays(out.dtype, *shapes, (copy_size,)) as (*planes, copy):
         if copying:
-            copy = memory + size
             copying.copy_input(grad, copy)
-        table = np.zeros(len(phases), np.dtype(layout.PhasePlanes))
-        for number, (phase, packed, place) in enumerate(zip(phases, packing, places, strict=True)):
-            if phase.plan is not None:
-                phase.plan.run(grad, packed, None, False, memory + place, copy)
-                table[number] = memory + place, phase.rows, phase.columns
-        job = layout.InterleaveJob(
-            phases=jit.address_of(table), planes=n * channels, height=height, width=width,
-            step_y=stride[0], step_x=stride[1], out=jit.address_of(out),
-        )  # fmt: skip
-        layout.interleave(job, out.dtype, jit.threads_for(elements=out.size))
+        source = copy if copying else grad
+        for phase, packed, result in zip(phases, packing, planes, strict=True):
+            if isinstance(phase.plan, gather.Plan):
+                phase.plan.multiply(source, packed, None, False, result)
+            elif phase.plan is not None:
+                phase.plan.run(grad, packed, None, False, result)
+        known = [result if phase.plan else None for phase, result in zip(phases, planes, strict=True)]
+        layout.interleave(known, stride, out)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import jit
+from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import ceil_div
 
 from . import layout, scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .pointers import nowhere, record
-from .sizes import ceil_div, round_up
 
 
 class Input(jit.Record):
@@ -101,78 +102,54 @@ def weight_grad_kernel(t, threads, zero, address):
                 first = 0
 
 
-def weight_grad(
-    grad_output: np.ndarray, x: np.ndarray, stride: tuple[int, int], padding: tuple[int, int, int, int],
-    dilation: tuple[int, int], groups: int, out: np.ndarray,
-) -> None:  # fmt: skip
-    """Compute the gradient with respect to the weights.
+def weight_grad(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometry, out: np.ndarray) -> None:
+    """Write the gradient by the weight, (K, C/groups, R, S), given that by the output, (N, K, P, Q)."""
+    filters, taps = g.k // g.groups, out[0].size
+    threads = jit.threads_for(products=g.n * g.k * g.out_h * g.out_w * taps)
+    plane = _padded(g)
+    offsets = _offsets_of_taps(g, plane)
+    job = _job(g, plane, offsets, x.dtype)
+    shapes = (
+        (g.n, g.c, plane.size),
+        (g.n * g.groups, job.panels, g.out_h * g.out_w, tile_columns(x.dtype)),
+        (g.groups, taps, job.out_row),
+    )
+    with scratch.borrow_arrays(x.dtype, *shapes) as (padded, transposed, result):
+        layout.pad(x, plane, padded, threads)
+        layout.transpose_panels(grad_output.reshape(g.n * g.groups, filters, -1), transposed, threads)
+        job.input.first, job.gradient, job.out = map(jit.address_of, (padded, transposed, result))
+        weight_grad_kernel(job, x.dtype, threads)
+        layout.transpose(result[:, :, :filters], out.reshape(g.groups, filters, taps), threads)
 
-    Parameters
-    ----------
-    grad_output : (N, K, P, Q) array
-    x : (N, C, H, W) array
-    stride, padding, dilation : tuples
-        (vertical, horizontal), (top, bottom, left, right), (vertical, horizontal).
-    groups : int
-    out : (K, C / groups, R, S) array
-    """
-    images, filters, p, q = grad_output.shape
-    _, channels, r, s = out.shape
-    rows, taps = filters // groups, channels * r * s
-    threads = jit.threads_for(products=images * filters * p * q * taps)
 
-    padded_height = (p - 1) * stride[0] + (r - 1) * dilation[0] + 1
-    padded_width = (q - 1) * stride[1] + (s - 1) * dilation[1] + 1
-    plane = layout.PaddedPlane(
-        height=x.shape[2], width=x.shape[3], top=padding[0], left=padding[2], row_step=1, column_step=1,
-        copy_height=padded_height, phases=1, phase_width=padded_width,
+def _padded(g: ConvGeometry) -> layout.PaddedPlane:
+    """Return how planes of the input are copied: with as much padding as windows reach into, and no more."""
+    height = (g.out_h - 1) * g.stride[0] + (g.r - 1) * g.dilation[0] + 1
+    width = (g.out_w - 1) * g.stride[1] + (g.s - 1) * g.dilation[1] + 1
+    return layout.PaddedPlane(
+        height=g.h, width=g.w, top=g.padding[0], left=g.padding[2], row_step=1, column_step=1,
+        copy_height=height, phases=1, phase_width=width,
     )  # fmt: skip
-    columns, lanes = tile_columns(x.dtype), jit.lanes(x.dtype)
-    panels = ceil_div(rows, columns)
-    out_row = (panels | 1) * columns  # an odd number of tiles: rows must not fall on the same cache set
-    sizes = [
-        images * groups * channels * plane.size,
-        images * groups * panels * columns * p * q,
-        groups * taps * out_row,
-    ]
-    starts = np.cumsum([0] + [round_up(size * x.itemsize, jit.LINE) for size in sizes])
-    with scratch.borrow(int(starts[-1])) as memory:
-        padded, transposed, result = (memory + int(start) for start in starts[:3])
-        pad_job = layout.PadJob(
-            plane=plane, planes=images * groups * channels, source=jit.address_of(x), out=padded
-        )  # fmt: skip
-        layout.pad(pad_job, x.dtype, threads)
-        transpose_job = layout.TransposeJob(
-            source=jit.address_of(grad_output), matrices=images * groups, source_matrix=rows * p * q,
-            rows=rows, columns=p * q, source_row=p * q, panel_rows=columns,
-            out=transposed, out_matrix=panels * columns * p * q, out_panel=columns * p * q, out_row=columns, fill=True,
-        )  # fmt: skip
-        layout.transpose(transpose_job, x.dtype, threads)
-        offsets = _weight_grad_offsets(channels, (r, s), dilation, plane)
-        block_width = min(q, DEPTH_BLOCK)
-        weight_job = WeightGradJob(
-            input=Input(
-                first=padded, image=groups * channels * plane.size, group=channels * plane.size, row=plane.pitch
-            ),
-            taps=Taps(count=taps, offsets=jit.address_of(offsets)),
-            positions=Positions(
-                images=images, height=p, width=q, stride_y=stride[0], stride_x=stride[1],
-                block_height=max(1, DEPTH_BLOCK // block_width), block_width=block_width,
-            ),
-            groups=groups, gradient=transposed, panels=panels, out=result, out_row=out_row,
-        )  # fmt: skip
-        weight_grad_kernel(weight_job, x.dtype, threads)
-        back_job = layout.TransposeJob(
-            source=result, matrices=groups, source_matrix=taps * out_row,
-            rows=taps, columns=rows, source_row=out_row, panel_rows=lanes,
-            out=jit.address_of(out), out_matrix=rows * taps, out_panel=lanes, out_row=taps,
-        )  # fmt: skip
-        layout.transpose(back_job, x.dtype, threads)
 
 
-def _weight_grad_offsets(
-    channels: int, kernel: tuple[int, int], dilation: tuple[int, int], plane: layout.PaddedPlane
-) -> np.ndarray:
+def _offsets_of_taps(g: ConvGeometry, plane: layout.PaddedPlane) -> np.ndarray:
     """Return where each tap begins in a group of padded planes."""
-    c, r, s = (axis.ravel() for axis in np.indices((channels, *kernel), np.intp))
-    return c * plane.size + r * dilation[0] * plane.pitch + s * dilation[1]
+    c, r, s = (axis.ravel() for axis in np.indices(g.weight_shape[1:], np.intp))
+    return c * plane.size + r * g.dilation[0] * plane.pitch + s * g.dilation[1]
+
+
+def _job(g: ConvGeometry, plane: layout.PaddedPlane, offsets: np.ndarray, dtype: np.dtype) -> WeightGradJob:
+    """Return all of the job but where arrays lie; it points to the taps' `offsets`."""
+    columns = tile_columns(dtype)
+    panels = ceil_div(g.k // g.groups, columns)
+    block_width = min(g.out_w, DEPTH_BLOCK)
+    return WeightGradJob(
+        input=Input(image=g.c * plane.size, group=g.c // g.groups * plane.size, row=plane.pitch),
+        taps=Taps(count=offsets.size, offsets=jit.address_of(offsets)),
+        positions=Positions(
+            images=g.n, height=g.out_h, width=g.out_w, stride_y=g.stride[0], stride_x=g.stride[1],
+            block_height=max(1, DEPTH_BLOCK // block_width), block_width=block_width,
+        ),
+        groups=g.groups, panels=panels,
+        out_row=(panels | 1) * columns,  # an odd number of tiles: rows must not fall on the same cache set
+    )  # fmt: skip

@@ -16,13 +16,13 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Elements, Words
+from fastconv.sizes import ceil_div, round_up
 
 from . import scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, product, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import nowhere, prefetch_to_write, record
 from .shuffles import transpose_block
 from .simd import as_type, lanes_of, load, splat, store
-from .sizes import ceil_div, round_up
 
 POSITIONS_BLOCK = 128  # terms added up in registers; a panel and the rows it meets fit the nearest cache
 BLOCK_BYTES = 256 << 10  # features that a thread packs at a time: half a small L2 cache

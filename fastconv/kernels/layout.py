@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -242,16 +243,82 @@ def transpose_kernel(t, threads, zero, address):
                 to[i] = zero
 
 
-def pad(job: PadJob, dtype: np.dtype, threads: int) -> None:
-    """Copy planes as `job` says."""
-    pad_kernel(job, dtype, threads)
+# --- arrays ---------------------------------------------------------------------------------------------------------
 
 
-def interleave(job: InterleaveJob, dtype: np.dtype, threads: int) -> None:
-    """Put planes together as `job` says."""
-    interleave_kernel(job, dtype, threads)
+def pad(x: np.ndarray, plane: PaddedPlane, out: np.ndarray, threads: int) -> None:
+    """Copy planes as `plane` says.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) array
+        Contiguous.
+    plane : PaddedPlane
+    out : array of N * C * plane.size elements
+        Contiguous; vectors may reach past its end.
+    threads : int
+    """
+    images, channels = x.shape[:2]
+    job = PadJob(plane=plane, planes=images * channels, source=jit.address_of(x), out=jit.address_of(out))
+    pad_kernel(job, x.dtype, threads)
 
 
-def transpose(job: TransposeJob, dtype: np.dtype, threads: int) -> None:
-    """Transpose panels of rows as `job` says."""
-    transpose_kernel(job, dtype, threads)
+def interleave(phases: Sequence[np.ndarray | None], step: tuple[int, int], out: np.ndarray) -> None:
+    """Put planes together from those of every phase of a stride.
+
+    Parameters
+    ----------
+    phases : sequence of (N, C, rows, columns) arrays or None
+        Those of phase (0, 0), (0, 1), ..., contiguous, with no fewer rows and columns than are needed; None if all
+        pixels of a phase are 0. A vector may reach past the end of each.
+    step : (int, int)
+        The stride, whose phases these are.
+    out : (N, C, H, W) array
+        Contiguous.
+    """
+    table = np.zeros(len(phases), np.dtype(PhasePlanes))
+    for number, phase in enumerate(phases):
+        if phase is not None:
+            table[number] = jit.address_of(phase), *phase.shape[2:]
+    images, channels, height, width = out.shape
+    job = InterleaveJob(
+        phases=jit.address_of(table), planes=images * channels, height=height, width=width,
+        step_y=step[0], step_x=step[1], out=jit.address_of(out),
+    )  # fmt: skip
+    interleave_kernel(job, out.dtype, jit.threads_for(elements=out.size))
+
+
+def transpose(source: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """Transpose matrices, (M, rows, columns), whose elements of a row lie side by side, to `out`, contiguous."""
+    lanes, (_, columns, rows) = jit.lanes(out.dtype), out.shape
+    job = _transpose_job(source, out, panel_rows=lanes, out_matrix=columns * rows, out_panel=lanes, out_row=rows)
+    transpose_kernel(job, out.dtype, threads)
+
+
+def transpose_panels(source: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """Cut matrices into panels of rows and transpose each; the last panel's missing rows become 0.
+
+    Parameters
+    ----------
+    source : (M, rows, columns) array
+        Elements of a row lie side by side.
+    out : (M, panels, columns, rows of a panel) array
+        Contiguous.
+    threads : int
+    """
+    _, panels, columns, height = out.shape
+    panel = columns * height
+    job = _transpose_job(
+        source, out, panel_rows=height, out_matrix=panels * panel, out_panel=panel, out_row=height, fill=True
+    )
+    transpose_kernel(job, out.dtype, threads)
+
+
+def _transpose_job(source: np.ndarray, out: np.ndarray, **places: int) -> TransposeJob:
+    """Return the job for matrices, with `places` in what is written."""
+    matrices, rows, columns = source.shape
+    matrix, row, _ = source.strides
+    return TransposeJob(
+        source=jit.address_of(source), matrices=matrices, source_matrix=matrix // source.itemsize, rows=rows,
+        columns=columns, source_row=row // source.itemsize, out=jit.address_of(out), **places,
+    )  # fmt: skip

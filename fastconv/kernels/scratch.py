@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import math
 import operator
 
 import numpy as np
 
 from fastconv.jit import LINE, RenewedLock, address_of
-
-from .sizes import round_up
+from fastconv.sizes import round_up
 
 HUGE_PAGES_FROM = 4 << 20  # from this size on NumPy asks for huge pages: a few percent less time in the big kernels
 KEEP_BYTES = 64 << 20  # idle buffers kept for the next call, in total
@@ -22,7 +22,7 @@ _size = operator.attrgetter("size")
 class borrow:
     """Context manager: the address of at least `nbytes` bytes that nobody else uses meanwhile.
 
-    What they hold is undefined.
+    It begins with a cache line. What the bytes hold is undefined.
     """
 
     __slots__ = ("_buffer", "_nbytes")
@@ -33,6 +33,31 @@ class borrow:
     def __enter__(self) -> int:
         self._buffer = _take(self._nbytes + LINE)
         return round_up(address_of(self._buffer), LINE)
+
+    def __exit__(self, *exception: object) -> None:
+        _give_back(self._buffer)
+
+
+class borrow_arrays:
+    """Context manager: arrays of these shapes, as a list, that nobody else uses meanwhile.
+
+    Each begins with a cache line, and a vector may reach past its end. What they hold is undefined.
+    """
+
+    __slots__ = ("_buffer", "_dtype", "_shapes")
+
+    def __init__(self, dtype: np.dtype, *shapes: tuple[int, ...]):
+        self._dtype, self._shapes = dtype, shapes
+
+    def __enter__(self) -> list[np.ndarray]:
+        starts, end = [], 0
+        for shape in self._shapes:
+            starts.append(end)
+            end += round_up(math.prod(shape) * self._dtype.itemsize, LINE) + LINE
+        self._buffer = _take(end + LINE)
+        first = -address_of(self._buffer) % LINE
+        places = zip(self._shapes, starts, strict=True)
+        return [np.ndarray(shape, self._dtype, self._buffer, first + start) for shape, start in places]
 
     def __exit__(self, *exception: object) -> None:
         _give_back(self._buffer)

@@ -1,47 +1,26 @@
-"""Traces: what a backward pass must know of ReLU and of 2x2 max pooling, in one byte an output.
-
-Of a ReLU: whether its output is above zero. Of a pooling of rectified values: which of a window's four places held the
-maximum, or that no gradient passes since the maximum is zero. That is a quarter of the features themselves, and an
-eighth of an int64 index for a pooling.
-"""
+"""Traces (:mod:`fastconv.traces`) written and read by passes of their own, where no convolution does it in passing."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements
+from fastconv.traces import BLOCKED, Trace
 
 from .pointers import record
 from .shuffles import evens, interleaved, odds
 from .simd import as_type, challenge, equal, lanes_of, load, load_bytes, not_above, splat, store, store_bytes, where
 
-BLOCKED = 4  # in the trace of a window whose maximum is not above zero; 0 to 3 are places in row-major order
 MARGIN = 2 * jit.LINE  # bytes around a trace that vectors may reach into
 
 
-def empty_trace(shape: tuple[int, ...]) -> np.ndarray:
+def empty_trace(shape: tuple[int, ...]) -> Trace:
     """Return an array for a trace, in a larger one: kernels read whole vectors."""
     size = math.prod(shape)
     return np.empty(size + 2 * MARGIN, np.uint8)[MARGIN : MARGIN + size].reshape(shape)
-
-
-class Finish(NamedTuple):
-    """What becomes of a convolution's outputs before they are written."""
-
-    relu: bool = False
-    pooled: bool = False  # whether maxima of 2x2 rectified outputs are written in their place
-    trace: np.ndarray | None = None  # filled for the backward pass of ReLU or, if pooled, of both
-
-
-class Gate(NamedTuple):
-    """What gradients pass on their way into a convolution, backwards through the ReLU or pooling behind it."""
-
-    array: np.ndarray  # the trace; or, of a ReLU alone, its output
-    pooled: bool = False
 
 
 class ReluTraceJob(jit.Record):
@@ -67,7 +46,7 @@ def relu_trace_kernel(t, threads, zero, address):
         n += 1
 
 
-def relu_trace(y: np.ndarray, trace: np.ndarray) -> None:
+def relu_trace(y: np.ndarray, trace: Trace) -> None:
     """Write to `trace`, of the shape of `y`, where a rectified `y` lets gradients pass: 1 or 0."""
     job = ReluTraceJob(values=jit.address_of(y), trace=jit.address_of(trace), size=y.size)
     relu_trace_kernel(job, y.dtype, jit.threads_for(elements=y.size))
@@ -155,12 +134,12 @@ def pool_relu_backward_kernel(t, threads, zero, address):
             large[beyond] = zero
 
 
-def pool_relu(x: np.ndarray, out: np.ndarray, trace: np.ndarray) -> None:
+def pool_relu(x: np.ndarray, out: np.ndarray, trace: Trace) -> None:
     """Pool rectified `x`, (N, C, H, W), by windows of 2x2 to `out` and `trace`, both (N, C, H // 2, W // 2)."""
     pool_relu_kernel(_pool_job(x, out, trace), x.dtype, jit.threads_for(elements=x.size))
 
 
-def pool_relu_backward(gradient: np.ndarray, trace: np.ndarray, out: np.ndarray) -> None:
+def pool_relu_backward(gradient: np.ndarray, trace: Trace, out: np.ndarray) -> None:
     """Write the gradient by what the ReLU before a pooling was given: zero but at the places of maxima above zero.
 
     `gradient` and `trace` have the shape of the pooling's output, `out`, (N, C, H, W), that of its input.
@@ -168,7 +147,7 @@ def pool_relu_backward(gradient: np.ndarray, trace: np.ndarray, out: np.ndarray)
     pool_relu_backward_kernel(_pool_job(out, gradient, trace), out.dtype, jit.threads_for(elements=out.size))
 
 
-def _pool_job(large: np.ndarray, small: np.ndarray, trace: np.ndarray) -> PoolTraceJob:
+def _pool_job(large: np.ndarray, small: np.ndarray, trace: Trace) -> PoolTraceJob:
     images, channels, height, width = large.shape
     return PoolTraceJob(
         planes=images * channels, height=height, width=width, large=jit.address_of(large),

@@ -12,9 +12,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
+from fastconv.traces import Finish, Gate
 
 from . import scratch
-from .traces import Finish, Gate
 from .winograd_jobs import POOL_TRACE, RELU_OUTPUT, RELU_TRACE, InputGate
 from .winograd_kernels import WinogradJob, fused_kernel, input_kernel, output_kernel, product_kernel, weights_kernel
 from .winograd_plan import Plan, make_plan

@@ -9,8 +9,7 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Bytes, Elements
-
-from .sizes import ceil_div
+from fastconv.sizes import ceil_div
 
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv import jit
+from fastconv.traces import BLOCKED
 
 from .pointers import bytes_at
 from .shuffles import transpose_block, transpose_part
@@ -30,7 +31,6 @@ from .simd import (
     store_first,
     where,
 )
-from .traces import BLOCKED
 from .winograd_jobs import NO_GATE, POOL_TRACE, RELU_TRACE, SEGMENT, place_of_tile
 from .winograd_transforms import PATCH_VECTORS, transform_gradient, transform_patch, transform_products
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
+from fastconv.sizes import ceil_div, round_up
 
 from .microkernel import DEPTH_BLOCK, strip_columns, strip_rows
-from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, Output, Places, Tiles, place_size
 from .winograd_kernels import Transformed, WinogradJob
 from .winograd_pictures import strip_elements

@@ -13,13 +13,13 @@ import numpy as np
 from fastconv import jit
 from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Bytes, Elements
+from fastconv.sizes import ceil_div, round_up
 
 from . import scratch
 from .microkernel import DEPTH_BLOCK, columns_of_strip, rows_of_strip, strip_columns, summed_product
 from .pointers import elements_at, record
 from .shuffles import transpose_block
 from .simd import lanes_of, load, store_first
-from .sizes import ceil_div, round_up
 from .winograd_jobs import Input, InputGate, Places, Tiles, place_size
 from .winograd_pictures import read_gradients, read_tiles, strip_elements
 from .winograd_plan import tiles_of

@@ -12,12 +12,12 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.jit.records import Elements
+from fastconv.sizes import ceil_div
 
 from .microkernel import columns_of_strip, strip_columns
 from .pointers import record
 from .shuffles import transpose_part
 from .simd import lanes_of
-from .sizes import ceil_div
 
 KERNEL = 9  # numbers of a kernel
 

@@ -4,8 +4,9 @@ Everything here is NumPy arrays in and NumPy arrays out, on top of the convoluti
 There is no automatic differentiation: each object remembers what its own backward pass needs.
 """
 
+from fastconv.nn.grams import gram_matrix
 from fastconv.nn.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, ReLU, Sequential
-from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation, gram_matrix
+from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss, feature_moments

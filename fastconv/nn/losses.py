@@ -25,115 +25,54 @@ matrix of the style picture. Gram matrices are divided by M, so pictures of diff
 
 A style that applies to a part of the picture only has a mask T, a weight for each position. Means over positions
 become means weighted by T: G = sum_p T_p F_p F_p^T / sum_p T_p. It belongs to the functions between features and
-their means, such as `gram_matrix` and `add_gram_gradient`; a loss has `compare` for means, wherever they come from.
+their means, the `Texture`; a loss has `compare` for means, wherever they come from.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from fastconv.backend import backend
 from fastconv.geometry import Array
+from fastconv.nn.grams import LayerBytes, add_gram_gradient, check_features, flatten, gram_bytes, gram_matrix
 from fastconv.nn.layers import Differentiable, float_dtype
+from fastconv.nn.wasserstein import (
+    LINEAR_ALGEBRA,
+    UNIT,
+    WassersteinLoss,
+    add_moments_gradient,
+    feature_moments,
+    moments_bytes,
+)
 
-UNIT = 57.6
-"""Grey levels that are 1 to networks which take pixels from 0 to 1 divided by their standard deviation, 0.226.
+Scale: TypeAlias = Callable[[Array], float]
+Entry = TypeVar("Entry")
 
-The weights of losses in programs built on such networks are for features in this unit.
-"""
 
-CONTENT_SCALES: dict[str, Callable[[Array], float]] = {
-    "relative": lambda target: 1 / _nonzero(_sum_of_squares(target)),
-    "gatys": lambda target: 1 / (2 * target.size),
-    "gram": lambda target: 1 / target.size,
-    "wasserstein": lambda target: 1 / (target.size * UNIT**2),
+class Normalization(NamedTuple):
+    """The factors of a pair of losses."""
+
+    content: Scale
+    """k_c, given the content features P."""
+    style: Scale
+    """k_l, given the style's Gram matrix A."""
+
+
+NORMALIZATIONS: Mapping[str, Normalization] = {
+    "relative": Normalization(
+        content=lambda target: 1 / _nonzero(_sum_of_squares(target)),
+        style=lambda target: 1 / _nonzero(_sum_of_squares(target)),
+    ),
+    "gatys": Normalization(
+        content=lambda target: 1 / (2 * target.size), style=lambda target: 1 / (4 * len(target) ** 2)
+    ),
+    "gram": Normalization(content=lambda target: 1 / target.size, style=lambda target: 1 / len(target) ** 4),
 }
-"""k_c for each normalisation, given the content features P."""
-
-STYLE_SCALES: dict[str, Callable[[Array], float]] = {
-    "relative": lambda target: 1 / _nonzero(_sum_of_squares(target)),
-    "gatys": lambda target: 1 / (4 * len(target) ** 2),
-    "gram": lambda target: 1 / len(target) ** 4,
-}
-"""k_l for each normalisation, given the style's Gram matrix A."""
-
-
-def gram_matrix(features: Array, mask: Array | None = None) -> Array:
-    """Correlate the channels of a feature map with each other.
-
-    Parameters
-    ----------
-    features : ndarray, shape (1, C, H, W), float32 or float64
-        One layer's features of one picture.
-    mask : ndarray, shape (H, W), of the features' dtype, optional
-        Weights of the positions, T, at least 0 and not all zeros; all equal by default.
-
-    Returns
-    -------
-    ndarray, shape (C, C)
-        F F^T / M, of the features' dtype, where F is C x M and M = H * W; with a mask, F T F^T / sum T.
-
-    Notes
-    -----
-    Gatys, Ecker and Bethge, arXiv:1508.06576, equation 3, divided by the number of positions.
-
-    NumPy's own product takes twice as long, since it does not know that the result is symmetric, and its threads
-    spin afterwards, on the cores that the next convolution needs.
-    """
-    flat = _flatten(features)
-    _check_mask(features, mask)
-    # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
-    roots = None if mask is None else np.sqrt(mask, dtype=flat.dtype).ravel()
-    gram = np.empty((len(flat), len(flat)), flat.dtype)
-    backend().gram(np.require(flat, requirements=("C", "A")), roots, gram)
-    gram /= _total_weight(features, mask)
-    return gram
-
-
-def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array | None = None) -> None:
-    """Turn the gradient of a loss with respect to a Gram matrix into that with respect to the features.
-
-    Parameters
-    ----------
-    features : ndarray, shape (1, C, H, W)
-        Those whose `gram_matrix`, with that mask, the loss depends on.
-    slope : ndarray, shape (C, C), symmetric
-        Gradient with respect to the matrix.
-    total : ndarray, shape (1, C, H, W)
-        What 2 slope F T / sum T is added to, in the features' dtype.
-    mask : ndarray, shape (H, W), optional
-        As in `gram_matrix`.
-    """
-    flat = _flatten(features)
-    _check_mask(features, mask)
-    if slope.shape != (len(flat), len(flat)):
-        raise ValueError(f"slope must have shape {(len(flat), len(flat))}, got {slope.shape}")
-    if total.shape != features.shape or total.dtype != features.dtype:
-        raise ValueError(
-            f"total must have the features' shape {features.shape} and dtype {features.dtype}, "
-            f"got {total.shape} and {total.dtype}"
-        )
-    # Scale the small matrix: the product with it is as large as the features.
-    scaled = (slope * (2 / _total_weight(features, mask))).astype(features.dtype, copy=False)
-    weights = None if mask is None else np.asarray(mask, flat.dtype).ravel()
-    sums = np.require(total, requirements=("C", "A", "W"))
-    backend().add_gram_gradient(np.require(flat, requirements=("C", "A")), scaled, weights, sums)
-    if sums is not total:
-        total[...] = sums
-
-
-def _check_mask(features: Array, mask: Array | None) -> None:
-    if mask is None:
-        return
-    if mask.shape != features.shape[2:]:
-        raise ValueError(f"mask must have the features' shape {features.shape[2:]}, got {mask.shape}")
-    low, high = mask.min(), mask.max()
-    if not (low >= 0 and high > 0):  # so written, it refuses NaN too
-        raise ValueError(f"mask must have values of at least 0 and one above it, got {low:g} to {high:g}")
+"""The normalisations of `StyleLoss`, and of the content loss that goes with each."""
 
 
 class ContentLoss:
@@ -143,17 +82,17 @@ class ContentLoss:
     ----------
     target : ndarray, shape (1, C, H, W), float32 or float64
         P, kept by reference.
-    normalization : {"relative", "gatys", "gram"}
-        Which k_c; see the module's table.
+    normalization : {"relative", "gatys", "gram", "wasserstein"}
+        Which k_c; see the top of the module.
     weight : float
         Factor of the loss and its gradient.
     """
 
     def __init__(self, target: Array, normalization: str = "relative", *, weight: float = 1.0) -> None:
-        _flatten(target)
+        flatten(target)
         self.target = target
         self.weight = weight
-        self._scale = _look_up(CONTENT_SCALES, normalization)(target)
+        self._scale = _look_up(COMPARISONS, normalization).content_scale(target)
 
     def part(self, rows: slice, columns: slice) -> ContentLoss:
         """Return what a rectangle of positions has of the loss; such parts add up to the whole."""
@@ -196,7 +135,7 @@ class StyleLoss(Differentiable):
             raise ValueError(f"target must be a Gram matrix of shape (C, C), got {target.shape}")
         self.target = target
         self.weight = weight
-        self._scale = _look_up(STYLE_SCALES, normalization)(target)
+        self._scale = _look_up(NORMALIZATIONS, normalization).style(target)
 
     def compare(self, gram: Array) -> tuple[float, Array]:
         """Return the loss of a picture with that Gram matrix, and its gradient with respect to the matrix."""
@@ -215,6 +154,59 @@ class StyleLoss(Differentiable):
     def backward(self, features: Array, total: Array) -> None:
         """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
         add_gram_gradient(features, self._take(), total)
+
+
+class Texture(NamedTuple):
+    """What a style loss knows of features, its summary: an array, or a named tuple of arrays.
+
+    Each array is a mean over positions, so that of a picture is made of those of its parts.
+    """
+
+    summarize: Callable[[Array, Array | None], Any]
+    """Given features and a mask."""
+    add_gradient: Callable[[Array, Any, Array, Array | None], None]
+    """Given features, the gradient with respect to their summary, what to add to, and a mask."""
+
+
+class TextureLoss(Protocol):
+    """A style loss, made of the summary of a style picture's features."""
+
+    def compare(self, summary: Any, /) -> tuple[float, Any]:
+        """Return the loss of a picture with that summary, and its gradient with respect to it."""
+
+
+class Comparison(NamedTuple):
+    """How features are compared: all that there is to know of a value of the option `loss`."""
+
+    content_scale: Scale
+    """k_c, given the content features P."""
+    texture: Texture
+    style_loss: Callable[..., TextureLoss]
+    """Given a summary and, by keyword, the `weight`."""
+    layer_bytes: Callable[[int, int], LayerBytes]
+    """Given a layer's channels and the bytes of a number."""
+    libraries: int = 0
+    """Bytes of what is loaded to compare."""
+
+
+def _compare_grams(name: str) -> Comparison:
+    style_loss = partial(StyleLoss, normalization=name)
+    return Comparison(
+        NORMALIZATIONS[name].content, Texture(gram_matrix, add_gram_gradient), style_loss, layer_bytes=gram_bytes
+    )
+
+
+COMPARISONS: Mapping[str, Comparison] = {
+    **{name: _compare_grams(name) for name in NORMALIZATIONS},
+    "wasserstein": Comparison(
+        content_scale=lambda target: 1 / (target.size * UNIT**2),
+        texture=Texture(feature_moments, add_moments_gradient),
+        style_loss=WassersteinLoss,
+        layer_bytes=moments_bytes,
+        libraries=LINEAR_ALGEBRA,
+    ),
+}
+"""The values of the option `loss`."""
 
 
 class TotalVariation:
@@ -269,32 +261,10 @@ _NEIGHBOURS = tuple(
 """For each pair of neighbours: its share, and where the one and the other are."""
 
 
-def check_features(features: Array, channels: int, dtype: np.dtype[Any]) -> None:
-    """Raise a ValueError if features are not of the target's channels and dtype."""
-    flat = _flatten(features)
-    if len(flat) != channels or flat.dtype != dtype:
-        raise ValueError(
-            f"features must have the target's {channels} channels and dtype {dtype}, got {len(flat)} and {flat.dtype}"
-        )
-
-
-def _total_weight(features: Array, mask: Array | None) -> float:
-    """Sum of the positions' weights."""
-    return float(features.shape[2] * features.shape[3] if mask is None else mask.sum(dtype=np.float64))
-
-
-def _flatten(features: Array) -> Array:
-    """View one picture's features as F, shape (C, M), or raise if that is not what they are."""
-    float_dtype(features.dtype)
-    if features.ndim != 4 or features.shape[0] != 1 or features.size == 0:
-        raise ValueError(f"features must be those of one picture, shape (1, C, H, W), got {features.shape}")
-    return features.reshape(features.shape[1], -1)
-
-
-def _look_up(scales: dict[str, Callable[[Array], float]], normalization: str) -> Callable[[Array], float]:
-    if normalization not in scales:
-        raise ValueError(f"normalization must be one of {', '.join(scales)}, got {normalization!r}")
-    return scales[normalization]
+def _look_up(table: Mapping[str, Entry], normalization: str) -> Entry:
+    if normalization not in table:
+        raise ValueError(f"normalization must be one of {', '.join(table)}, got {normalization!r}")
+    return table[normalization]
 
 
 def _sum_of_squares(x: Array) -> float:

@@ -6,19 +6,29 @@ convolutions, each followed by a ReLU, and a 2x2 pooling after each block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.backend import Trace, backend
+from fastconv.backend import backend
 from fastconv.fused import FusedConv2d
 from fastconv.geometry import Array
 from fastconv.nn.layers import Differentiable, float_dtype
-from fastconv.nn.vgg_layers import CONVOLUTIONS, MEAN_RGB, PADDINGS, POOLINGS, LayerSpec, check_names, path_to
+from fastconv.nn.vgg_layers import (
+    CONVOLUTIONS,
+    MEAN_RGB,
+    PADDINGS,
+    POOLINGS,
+    LayerSpec,
+    check_names,
+    path_to,
+    weights_for,
+)
 from fastconv.nn.vgg_pass import Buffers, Stage, stages_of
 from fastconv.pool import avg_pool2d, avg_pool2d_backward, max_pool2d
+from fastconv.traces import Trace
 
 AddGradient: TypeAlias = Callable[[Array, Array], None]
 """Given features and an array, adds the gradient of a loss with respect to the former to the latter."""
@@ -242,6 +252,22 @@ class VGG19(Differentiable):
     def _check_present(self, layer: LayerSpec) -> None:
         if layer.weights is not None and layer.weights not in self._channels:
             raise ValueError(f"layers has no {layer.weights!r}, which is needed for the features asked for")
+
+
+def weight_bytes(names: Collection[str], shapes: Mapping[str, tuple[int, ...]], *, dtype: DTypeLike) -> int:
+    """Tell how much memory a `VGG19` keeps its weights in when it has reached these layers; no weights are needed.
+
+    Parameters
+    ----------
+    names : collection of str
+        Layers that will be asked for, out of `LAYER_NAMES`.
+    shapes : mapping of str to (K, C, 3, 3)
+        Of the convolutions' weights, by their keys.
+    dtype
+        As for `VGG19`.
+    """
+    itemsize = float_dtype(dtype).itemsize
+    return sum(FusedConv2d.bytes_needed(shapes[name], itemsize) for name in weights_for(names))
 
 
 def _add(given: Array | AddGradient, features: Array | None, total: Array, name: str) -> None:

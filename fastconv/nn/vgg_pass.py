@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv.arrays import aligned, whole_lines
-from fastconv.backend import Trace, backend
+from fastconv.allocation import aligned, whole_lines
+from fastconv.backend import backend
 from fastconv.geometry import Array
 from fastconv.nn.layers import float_dtype
 from fastconv.nn.vgg_layers import LayerSpec, check_names, path_to
+from fastconv.traces import Trace
 
 
 class Stage(NamedTuple):

@@ -19,11 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv.geometry import Array
+from fastconv.nn.grams import LayerBytes, add_gram_gradient, check_features, gram_bytes, gram_matrix
 from fastconv.nn.layers import Differentiable
-from fastconv.nn.losses import UNIT, add_gram_gradient, check_features, gram_matrix
+
+UNIT = 57.6
+"""Grey levels that are 1 to networks which take pixels from 0 to 1 divided by their standard deviation, 0.226.
+
+The weights of losses in programs built on such networks are for features in this unit.
+"""
+
 
 RIDGE = 1e-4 * UNIT**2
 """Added to the variances: at coarse scales there are more channels than positions, so covariances are singular."""
+
+# Fitted to what `python -m benchmarks.memory` measures.
+LINEAR_ALGEBRA = 9_000_000  # bytes of the libraries that find eigenvalues
+EIGENVALUES = 6  # matrices in float64, while the eigenvalues of a layer's are found
 
 
 class Moments(NamedTuple):
@@ -82,7 +93,7 @@ class WassersteinLoss(Differentiable):
 
     Notes
     -----
-    The module says what W is; u is `fastconv.nn.losses.UNIT`. Matrix roots are taken in float64.
+    The module says what W is; u is `UNIT`. Matrix roots are taken in float64.
     """
 
     def __init__(self, target: Moments, *, weight: float = 1.0) -> None:
@@ -134,6 +145,14 @@ class WassersteinLoss(Differentiable):
     def backward(self, features: Array, total: Array) -> None:
         """Add the gradient at the features of the last `forward` to `total`, once for each `forward`."""
         add_moments_gradient(features, self._take(), total)
+
+
+def moments_bytes(channels: int, itemsize: int) -> LayerBytes:
+    """Return what is held to compare moments, but for the means, which are small."""
+    style, picture, _ = gram_bytes(channels, itemsize)
+    matrix = 8 * channels**2
+    # In float64, too: the root of each target, and the gradient.
+    return LayerBytes(style + matrix, picture + matrix, EIGENVALUES * matrix)
 
 
 def _covariance(moments: Moments) -> Array:

@@ -11,7 +11,7 @@ from fastconv.kernels.microkernel import tile_columns
 
 UNTOUCHED = 99
 AROUND = 64  # elements before and behind an array; kernels may read them
-PLANES = 5
+PLANES = 1, 5
 BORDER = {"row_step": 1, "column_step": 1, "phases": 1}
 
 
@@ -32,17 +32,30 @@ def placed(array):
     return place
 
 
-def check(kernel, job, expected):
-    """Run all shares of a kernel in both orders: none may write what is another's, or what is around the output."""
-    for order in ((0, 1, 2), (2, 1, 0)):
-        out = placed(np.full(expected.shape, UNTOUCHED, expected.dtype))
-        job.out = jit.address_of(out)
-        for t in order:
-            kernel.share(t, 3, expected.dtype.type(0), job.address)
-        np.testing.assert_array_equal(out, expected)
-        around = out.base
-        assert np.all(around[:AROUND] == UNTOUCHED)
-        assert np.all(around[AROUND + out.size :] == UNTOUCHED)
+@pytest.fixture
+def check(monkeypatch):
+    """Return a function that runs all shares of a call in both orders.
+
+    None may write what is another's, or what is around the output.
+    """
+
+    def check(call, expected):
+        for order in ((0, 1, 2), (2, 1, 0)):
+
+            def run(share, parallel, zero, address, threads, order=order):
+                assert threads == len(order)
+                for t in order:
+                    share(t, threads, zero, address)
+
+            monkeypatch.setattr(jit.threads, "run", run)
+            out = placed(np.full(expected.shape, UNTOUCHED, expected.dtype))
+            call(out, len(order))
+            np.testing.assert_array_equal(out, expected)
+            around = out.base
+            assert np.all(around[:AROUND] == UNTOUCHED)
+            assert np.all(around[AROUND + out.size :] == UNTOUCHED)
+
+    return check
 
 
 class TestPad:
@@ -65,63 +78,54 @@ class TestPad:
         ],
         ids=["border", "as it is", "cropped", "one pixel", "two phases", "every second", "three phases"],
     )
-    def test_planes(self, plane, dtype):
-        x = numbers(dtype, PLANES, plane.height, plane.width)
-        expected = np.zeros((PLANES, plane.copy_height, plane.phases, plane.phase_width), dtype)
-        for r, f, j in np.ndindex(expected.shape[1:]):
+    def test_planes(self, plane, dtype, check):
+        x = numbers(dtype, *PLANES, plane.height, plane.width)
+        expected = np.zeros((*PLANES, plane.copy_height, plane.phases, plane.phase_width), dtype)
+        for r, f, j in np.ndindex(expected.shape[2:]):
             y, column = r * plane.row_step - plane.top, j * plane.column_step + f - plane.left
             if 0 <= y < plane.height and 0 <= column < plane.width:
-                expected[:, r, f, j] = x[:, y, column]
-        assert (plane.pitch, plane.size) == (plane.phases * plane.phase_width, expected[0].size)
-        check(layout.pad_kernel, layout.PadJob(plane=plane, planes=PLANES, source=jit.address_of(x)), expected)
+                expected[:, :, r, f, j] = x[:, :, y, column]
+        assert (plane.pitch, plane.size) == (expected[0, 0, 0].size, expected[0, 0].size)
+        check(lambda out, threads: layout.pad(x, plane, out, threads), expected)
 
 
 class TestInterleave:
     @pytest.mark.parametrize("missing", [False, True])
     @pytest.mark.parametrize("step", [(1, 1), (2, 2), (2, 1), (1, 2), (3, 3)])
     @pytest.mark.parametrize("size", [(7, 9), (4, 67), (5, 1)])
-    def test_phases(self, size, step, missing, dtype):
+    def test_phases(self, size, step, missing, dtype, check, monkeypatch):
         (height, width), (down, across) = size, step
-        expected = np.zeros((PLANES, height, width), dtype)
-        table, kept = np.zeros(down * across, np.dtype(layout.PhasePlanes)), []
+        expected = np.zeros((*PLANES, height, width), dtype)
+        phases = []
         for number, (y, x) in enumerate(itertools.product(range(down), range(across))):
             if missing and number % 2 == 0:
+                phases.append(None)
                 continue
-            part = expected[:, y::down, x::across]
+            part = expected[:, :, y::down, x::across]
             # A phase's rows may be longer than what is needed of them.
-            planes = numbers(dtype, PLANES, part.shape[1], part.shape[2] + number)
-            part[...] = planes[:, :, : part.shape[2]]
-            table[number] = jit.address_of(planes), *planes.shape[1:]
-            kept.append(planes)
-        job = layout.InterleaveJob(
-            phases=jit.address_of(table), planes=PLANES, height=height, width=width, step_y=down, step_x=across
-        )
-        check(layout.interleave_kernel, job, expected)
+            phases.append(numbers(dtype, *PLANES, part.shape[2], part.shape[3] + number))
+            part[...] = phases[-1][:, :, :, : part.shape[3]]
+
+        def interleave(out, threads):
+            monkeypatch.setattr(jit, "threads_for", lambda elements: threads)
+            layout.interleave(phases, step, out)
+
+        check(interleave, expected)
 
 
 class TestTranspose:
     @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 50), (64, 32), (97, 3), (50, 33)])
-    def test_panels_filled_up(self, rows, columns, dtype):
+    def test_panels_filled_up(self, rows, columns, dtype, check):
         panel_rows = tile_columns(dtype)
         panels = -(-rows // panel_rows)
         x = numbers(dtype, 2, rows, columns + 3)
         expected = np.zeros((2, panels * panel_rows, columns), dtype)
         expected[:, :rows] = x[:, :, :columns]
         expected = expected.reshape(2, panels, panel_rows, columns).swapaxes(2, 3).copy()
-        job = layout.TransposeJob(
-            source=jit.address_of(x), matrices=2, source_matrix=x[0].size, rows=rows, columns=columns,
-            source_row=x.shape[2], panel_rows=panel_rows,
-            out_matrix=expected[0].size, out_panel=expected[0, 0].size, out_row=panel_rows, fill=True,
-        )  # fmt: skip
-        check(layout.transpose_kernel, job, expected)
+        check(lambda out, threads: layout.transpose_panels(x[:, :, :columns], out, threads), expected)
 
     @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (7, 50), (64, 32), (97, 3), (50, 33)])
-    def test_whole_matrices(self, rows, columns, dtype):
-        panel_rows = jit.lanes(dtype)
-        x = numbers(dtype, 2, rows, columns)
+    def test_whole_matrices(self, rows, columns, dtype, check):
+        x = numbers(dtype, 2, rows, columns + 3)[:, :, :columns]
         expected = x.swapaxes(1, 2).copy()
-        job = layout.TransposeJob(
-            source=jit.address_of(x), matrices=2, source_matrix=x[0].size, rows=rows, columns=columns,
-            source_row=columns, panel_rows=panel_rows, out_matrix=x[0].size, out_panel=panel_rows, out_row=rows,
-        )  # fmt: skip
-        check(layout.transpose_kernel, job, expected)
+        check(lambda out, threads: layout.transpose(x, out, threads), expected)

@@ -76,11 +76,6 @@ def run_strided(zero, address):
     )  # fmt: skip
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
 @pytest.fixture(params=range(1, tile_rows() + 1))
 def rows(request):
     return request.param
@@ -122,9 +117,20 @@ def test_constants(dtype):
         return rows_of_strip(), columns_of_strip(zero)
 
     assert call(run, dtype, Job()) == (tile_rows(), tile_columns(dtype))
-    assert tile_columns(dtype) == tile_vectors() * jit.lanes(dtype)
+    assert tile_columns(dtype) * dtype.itemsize == tile_vectors() * jit.vector_bytes()
     assert call(run_strip, dtype, Job()) == (strip_rows(), strip_columns(dtype))
-    assert strip_columns(dtype) == strip_vectors() * jit.lanes(dtype)
+    assert strip_columns(dtype) * dtype.itemsize == strip_vectors() * jit.vector_bytes()
+
+
+@pytest.mark.parametrize(("rows", "vectors"), [(tile_rows(), tile_vectors()), (strip_rows(), strip_vectors())])
+def test_a_step_fits_the_registers(rows, vectors):
+    """Those are a tile's sums, a row of B and a scalar of A.
+
+    Two multiply-adds begin in a cycle and take five: with fewer than ten sums, they would wait for one another.
+    """
+    accumulators = rows * vectors
+    assert accumulators >= 10
+    assert accumulators + vectors + 1 <= (32 if jit.vector_bytes() == 64 else 16)
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -37,11 +37,6 @@ class Job(jit.Record):
     parts: Annotated[int, Part]
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
 class TestArithmetic:
     def test_steps_are_elements(self, dtype):
         @compiled

@@ -29,6 +29,7 @@ from fastconv.kernels.simd import (
     fma,
     greater_or_nan,
     lanes_of,
+    line_elements,
     load,
     load_between,
     load_bytes,
@@ -63,11 +64,6 @@ class Operands(jit.Record):
     end: int
     pitch: int
     out_pitch: int
-
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
 
 
 def vectors(dtype, count=4, rounds=50):
@@ -215,6 +211,14 @@ def test_lanes_and_splat(dtype):
     a, out = np.array([3.5], dtype), np.zeros(jit.lanes(dtype), dtype)
     assert call(run, dtype, Operands(), a=a, out=out) == jit.lanes(dtype) == jit.vector_bytes() // dtype.itemsize
     assert np.all(out == 3.5)
+
+
+def test_a_cache_line_of_elements(dtype):
+    @compiled
+    def run(zero, address):
+        return line_elements(zero)
+
+    assert call(run, dtype, Operands()) * dtype.itemsize == 64
 
 
 def test_sum_is_in_float64(dtype):

@@ -20,9 +20,10 @@ from fastconv.kernels.winograd_jobs import (
     Tiles,
 )
 from fastconv.kernels.winograd_pictures import read_gradients, read_tiles, strip_elements, write_tiles
+from fastconv.traces import BLOCKED
 
 from .helpers import call, compiled
-from .winograd_matrices import POINTS, both_ways, close, matrices
+from .toom_cook import both_ways, close, matrices
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_inputs_through_a_relu(size, dtype, kind, rng):
 def test_inputs_through_a_pooling(padding, odd, size, dtype, rng):
     x = rng.standard_normal((2, 19, 5, 36)).astype(dtype)
     trace = traces.empty_trace(x.shape)
-    trace[:] = rng.integers(0, traces.BLOCKED + 1, x.shape)
+    trace[:] = rng.integers(0, BLOCKED + 1, x.shape)
     large = np.zeros((2, 19, 5, 2, 36, 2), dtype)
     for place in range(4):
         large[:, :, :, place // 2, :, place % 2] = np.where(trace == place, x, 0)
@@ -206,9 +207,7 @@ def test_gradients(dtype, rng):
     tiles = tiles_of(2, 9, 67, 4)
     blocks = Blocks(19, tiles, dtype)
     run_on(run_gradients, dtype, Job(gradient=input_of(dy), tiles=tiles, e=blocks.places), blocks)
-    points = POINTS[4]
-    scale = [1 / np.prod([p - q for q in points if q != p]) for p in points]
-    g = np.stack([*(np.power(float(p), range(4)) * s for p, s in zip(points, scale, strict=True)), np.eye(4)[-1]])
+    g = matrices(3, taps=4).kernels
     padded = np.pad(dy, ((0, 0), (0, 0), (0, 3), (0, 1)))
     squares = padded.reshape(2, 19, 3, 4, 17, 4).transpose(0, 2, 4, 1, 3, 5)
     close(blocks.numbers(), both_ways(g, squares), dtype)
@@ -298,4 +297,4 @@ def test_outputs_pooled(traced, size, dtype, rng):
     windows = windows.reshape(*shape, 4)
     close(maxima, windows.max(axis=-1), dtype)
     if traced:
-        np.testing.assert_array_equal(trace, np.where(maxima > 0, windows.argmax(axis=-1), traces.BLOCKED))
+        np.testing.assert_array_equal(trace, np.where(maxima > 0, windows.argmax(axis=-1), BLOCKED))

@@ -18,7 +18,7 @@ from fastconv.kernels.winograd_transforms import (
 )
 
 from .helpers import call, compiled
-from .winograd_matrices import POINTS, both_ways, close, matrices
+from .toom_cook import both_ways, close, matrices
 
 
 @pytest.fixture
@@ -42,20 +42,11 @@ def test_the_matrices_convolve(size, rng):
 
 def test_the_matrices_give_the_weight_gradient(rng):
     """The same points: 4x4 gradients take the place of kernels, and there are 3x3 outputs."""
-    inputs = matrices(4).inputs
-    points, scale = POINTS[4], np.array([*_scales(), 1])
-    g = np.stack([*(np.power(float(p), range(4)) for p in points), np.eye(4)[-1]]) * scale[:, np.newaxis]
-    a = np.stack([*(np.power(float(p), range(3)) for p in points), np.eye(3)[-1]], axis=1)
+    a, g, b = matrices(3, taps=4)
     d, e = rng.standard_normal((6, 6)), rng.standard_normal((4, 4))
     windows = np.lib.stride_tricks.sliding_window_view(d, (4, 4))
     expected = (windows * e).sum(axis=(2, 3))
-    np.testing.assert_allclose(both_ways(a, both_ways(g, e) * both_ways(inputs, d)), expected, atol=1e-13)
-
-
-def _scales():
-    """Return one over the product of each point's differences from the others."""
-    points = POINTS[4]
-    return [1 / np.prod([p - q for q in points if q != p]) for p in points]
+    np.testing.assert_allclose(both_ways(a, both_ways(g, e) * both_ways(b, d)), expected, atol=1e-13)
 
 
 class Job(jit.Record):
@@ -158,9 +149,7 @@ def test_gradient(dtype, rng):
     e = rng.standard_normal((4, 4, lanes)).astype(dtype)
     to = np.full((6, 6, FAR_APART, lanes), 99, dtype)
     run(run_gradient, 4, spread(e, 4 + FAR_APART), to, 4 + FAR_APART, FAR_APART)
-    points, scale = POINTS[4], np.array([*_scales(), 1])
-    g = np.stack([*(np.power(float(p), range(4)) for p in points), np.eye(4)[-1]]) * scale[:, np.newaxis]
-    close(lanes_last(to[:, :, 0]), both_ways(g, lanes_last(e)), dtype)
+    close(lanes_last(to[:, :, 0]), both_ways(matrices(3, taps=4).kernels, lanes_last(e)), dtype)
 
 
 @BOTH_DTYPES
@@ -169,6 +158,5 @@ def test_sums(dtype, rng):
     m = rng.standard_normal((6, 6, lanes)).astype(dtype)
     to = np.full((9, FAR_APART, lanes), 99, dtype)
     run(run_sums, 4, spread(m.reshape(36, 1, lanes), FAR_APART), to, FAR_APART, FAR_APART)
-    a = np.stack([*(np.power(float(p), range(3)) for p in POINTS[4]), np.eye(3)[-1]], axis=1)
-    close(lanes_last(to[:, 0].reshape(3, 3, lanes)), both_ways(a, lanes_last(m)), dtype)
+    close(lanes_last(to[:, 0].reshape(3, 3, lanes)), both_ways(matrices(3, taps=4).outputs, lanes_last(m)), dtype)
     assert np.all(to[:, 1:] == 99)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fastconv.nn import ContentLoss, StyleLoss, TotalVariation, gram_matrix
-from fastconv.nn.losses import add_gram_gradient
+from fastconv.nn.grams import add_gram_gradient
+from fastconv.nn.losses import COMPARISONS
 
 NORMALIZATIONS = ("relative", "gatys", "gram")
 
@@ -276,8 +277,10 @@ def test_style_accepts_pictures_of_another_size(rng):
 
 def test_losses_say_what_is_wrong(rng):
     features = rng.normal(size=(1, 3, 4, 5))
-    with pytest.raises(ValueError, match="normalization must be one of relative, gatys, gram, wasserstein, got 'l2'"):
+    with pytest.raises(ValueError, match=f"normalization must be one of {', '.join(COMPARISONS)}, got 'l2'"):
         ContentLoss(features, "l2")
+    with pytest.raises(ValueError, match="normalization must be one of relative, gatys, gram, got 'wasserstein'"):
+        StyleLoss(gram_matrix(features), "wasserstein")
     with pytest.raises(ValueError, match="one picture, shape \\(1, C, H, W\\), got \\(2, 3, 4, 5\\)"):
         gram_matrix(np.repeat(features, 2, axis=0))
     with pytest.raises(ValueError, match="Gram matrix of shape \\(C, C\\), got \\(1, 3, 4, 5\\)"):

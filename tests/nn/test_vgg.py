@@ -72,10 +72,17 @@ def relative_distance(ours, theirs):
 
 
 def test_the_table_is_vgg_19():
-    assert len([layer for layer in LAYERS if layer.weights]) == 16
-    assert LAYER_NAMES[:7] == ("relu1_1", "relu1_2", "pool1", "relu2_1", "relu2_2", "pool2", "relu3_1")
-    assert LAYER_NAMES[-6:] == ("pool4", "relu5_1", "relu5_2", "relu5_3", "relu5_4", "pool5")
-    assert dict(LAYERS)["relu4_2"] == "conv4_2"
+    column_e = """
+        conv1_1 conv1_2 maxpool
+        conv2_1 conv2_2 maxpool
+        conv3_1 conv3_2 conv3_3 conv3_4 maxpool
+        conv4_1 conv4_2 conv4_3 conv4_4 maxpool
+        conv5_1 conv5_2 conv5_3 conv5_4 maxpool
+    """
+    assert [weights or "maxpool" for _, weights in LAYERS] == column_e.split()
+    assert [name.replace("relu", "conv") for name, weights in LAYERS if weights] == [w for _, w in LAYERS if w]
+    assert [name for name, weights in LAYERS if not weights] == ["pool1", "pool2", "pool3", "pool4", "pool5"]
+    assert tuple(name for name, _ in LAYERS) == LAYER_NAMES
 
 
 @pytest.mark.parametrize("padding", ["zeros", "replicate"])

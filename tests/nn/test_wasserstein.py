@@ -5,8 +5,10 @@ import pytest
 from scipy.linalg import sqrtm
 
 from fastconv.nn import WassersteinLoss, feature_moments
-from fastconv.nn.losses import UNIT
-from fastconv.nn.wasserstein import RIDGE, Moments, add_moments_gradient
+from fastconv.nn.wasserstein import Moments, add_moments_gradient
+
+UNIT = 57.6  # 0.226 of 255 grey levels
+RIDGE = 0.331776  # a ten-thousandth of its square
 
 
 @pytest.fixture
@@ -40,6 +42,14 @@ def written_out(features, target, mask=None):
     root = sqrtm(s2)
     distance = np.sum((m1 - m2) ** 2) + np.trace(s1 + s2 - 2 * sqrtm(root @ s1 @ root).real)
     return distance / (len(m1) * UNIT**2)
+
+
+def test_the_distance_of_two_gaussians_of_one_channel():
+    # Means of 20 and 70; variances of 100 and 400, and the ridge:
+    # (50^2 + (sqrt 400.331776 - sqrt 100.331776)^2) / 57.6^2.
+    target, f = np.array([[[[10.0, 30.0]]]]), np.array([[[[50.0, 90.0]]]])
+    loss = WassersteinLoss(feature_moments(target))
+    assert loss.forward(f) == pytest.approx(0.78361135855, rel=1e-10)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.geometry import Array
+from fastconv.sizes import round_up
 from fastconv.style.images import Size, resize
 
 GRID = 16  # pixels that become one position of relu5_1
@@ -13,7 +14,7 @@ GRID = 16  # pixels that become one position of relu5_1
 
 def on_grid(size: Size) -> Size:
     """Return the height and width of the canvas of a picture."""
-    height, width = (-(-side // GRID) * GRID for side in size)
+    height, width = (round_up(side, GRID) for side in size)
     return height, width
 
 

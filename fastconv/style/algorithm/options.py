@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastconv.nn.losses import CONTENT_SCALES
+from fastconv.nn.losses import COMPARISONS, Comparison
 from fastconv.nn.vgg_layers import LAYER_NAMES as LAYER_NAMES  # for the command line, too
 from fastconv.nn.vgg_layers import PADDINGS
 from fastconv.style.images import PictureLike
@@ -131,7 +131,7 @@ class Options:
         self._check_whole("seed", at_least=0)
         self._check_numbers("alpha", "beta", "total_variation", zero_allowed=True)
         self._check_numbers("learning_rate", "style_scale", zero_allowed=False)
-        self._check_choice("loss", tuple(CONTENT_SCALES))
+        self._check_choice("loss", tuple(COMPARISONS))
         self._check_choice("pooling", ("max", "average"))
         self._check_choice("padding", PADDINGS)
         self._check_choice("preserve_colors", (None, "luma", "match"))
@@ -149,6 +149,10 @@ class Options:
         self._check_tile()
         if self.style_weights is not None and not _are_weights(self.style_weights):
             raise OptionError(f"style_weights must be numbers of at least 0, one above it, got {self.style_weights}")
+
+    def comparison(self) -> Comparison:
+        """Return how features are compared."""
+        return COMPARISONS[self.loss]
 
     def content_shares(self) -> dict[str, float]:
         """Return the layers in which the content counts, and the share of each; none if `alpha` is zero."""

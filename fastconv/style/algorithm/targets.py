@@ -8,24 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastconv.geometry import Array
-from fastconv.nn.losses import ContentLoss, StyleLoss
+from fastconv.nn.losses import ContentLoss
 from fastconv.nn.vgg import VGG19
-from fastconv.nn.wasserstein import WassersteinLoss
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.options import Options
-from fastconv.style.algorithm.textures import (
-    GRAMS,
-    MOMENTS,
-    Gathering,
-    Texture,
-    TextureLoss,
-    TextureTerm,
-    mask_at_layer,
-)
+from fastconv.style.algorithm.textures import Gathering, TextureTerm, mask_at_layer
 from fastconv.style.algorithm.tiles import Tile, plan_tiles
 from fastconv.style.images import Size
 
-StyleTargets: TypeAlias = dict[str, Any]  # layer -> Gram matrix or moments of a style picture's features
+StyleTargets: TypeAlias = dict[str, Any]  # layer -> summary of a style picture's features
 KnownTargets: TypeAlias = dict[tuple[int, Size], StyleTargets]  # by a style picture's number, height and width
 
 
@@ -52,7 +43,7 @@ def style_targets(network: VGG19, style: Array, options: Options, tile: int | No
     weights = options.style_shares()
     if not weights:
         return {}
-    gatherings = {layer: Gathering(texture_of(options)) for layer in weights}
+    gatherings = {layer: Gathering(options.comparison().texture) for layer in weights}
     for part in tiles_of(style, weights, tile):
         for layer, features in network.walk(part.seen.of(style), weights, needs_gradient=False):
             gatherings[layer].add(features, layer, part)
@@ -66,31 +57,21 @@ def style_terms(
 
     Where nothing is left of a mask at a layer, there is no term.
     """
-    weights = options.style_shares()
+    weights, comparison = options.style_shares(), options.comparison()
     weighted = list(zip(targets, shares(options.style_weights, len(targets)), strict=True))
     terms = []
     for layer in targets[0] if targets else ():
-        losses = [style_loss(own[layer], options, options.beta * share * weights[layer]) for own, share in weighted]
+        losses = [
+            comparison.style_loss(own[layer], weight=options.beta * share * weights[layer]) for own, share in weighted
+        ]
         if masks is None:
-            terms.append(TextureTerm(layer, texture_of(options), losses))
+            terms.append(TextureTerm(layer, comparison.texture, losses))
             continue
         for loss, mask in zip(losses, masks, strict=True):
             here = mask_at_layer(mask, layer).astype(dtype)
             if here.any():
-                terms.append(TextureTerm(layer, texture_of(options), [loss], here))
+                terms.append(TextureTerm(layer, comparison.texture, [loss], here))
     return terms
-
-
-def style_loss(target: Any, options: Options, weight: float) -> TextureLoss:
-    """Return the loss of a layer, whose target `style_targets` has computed."""
-    if options.loss == "wasserstein":
-        return WassersteinLoss(target, weight=weight)
-    return StyleLoss(target, options.loss, weight=weight)
-
-
-def texture_of(options: Options) -> Texture:
-    """Return what the style losses compare."""
-    return MOMENTS if options.loss == "wasserstein" else GRAMS
 
 
 def tiles_of(picture: Array, layers: Collection[str], tile: int | None) -> tuple[Tile, ...]:

@@ -1,40 +1,23 @@
 """Texture: what style losses know of features, gathered from a picture part by part.
 
-Gram matrices and moments are means over positions. Each part of a picture has a mean of its own. The mean of these in
-float64, weighted by the number of each part's positions or by the sum of its mask, is that of the picture.
+Summaries are means over positions. Each part of a picture has a mean of its own. The mean of these in float64,
+weighted by the number of each part's positions or by the sum of its mask, is that of the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv.geometry import Array
-from fastconv.nn.losses import StyleLoss, add_gram_gradient, gram_matrix
-from fastconv.nn.wasserstein import Moments, WassersteinLoss, add_moments_gradient, feature_moments
+from fastconv.nn.losses import Texture, TextureLoss
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.tiles import Tile
 
-Summary: TypeAlias = "Array | Moments"
-TextureLoss: TypeAlias = StyleLoss | WassersteinLoss
-
 BAND_BYTES = 8 << 20  # of features that are copied at a time, since rectangles of them are not contiguous
-
-
-class Texture(NamedTuple):
-    """What is compared, and how its gradient gets back to the features."""
-
-    summarize: Callable[[Array, Array | None], Any]
-    """Given features and a mask."""
-    add_gradient: Callable[[Array, Any, Array, Array | None], None]
-    """Given features, the gradient with respect to their summary, what to add to, and a mask."""
-
-
-GRAMS = Texture(gram_matrix, add_gram_gradient)
-MOMENTS = Texture(feature_moments, add_moments_gradient)
 
 
 class Gathering:
@@ -69,10 +52,9 @@ class Gathering:
             self._sum = share if self._sum is None else _each(np.add, self._sum, share)
             self.weight += weight
 
-    def mean(self, dtype: DTypeLike) -> Summary:
+    def mean(self, dtype: DTypeLike) -> Any:
         """Return the summary of all that was taken in."""
-        summary: Summary = _each(lambda array: (array / self.weight).astype(dtype), self._sum)
-        return summary
+        return _each(lambda array: (array / self.weight).astype(dtype), self._sum)
 
 
 class TextureTerm:
@@ -102,7 +84,7 @@ class TextureTerm:
 
     def compare(self, dtype: DTypeLike) -> float:
         """Return the loss of what was taken in, and begin anew."""
-        summary: Any = self._gathering.mean(dtype)
+        summary = self._gathering.mean(dtype)
         self._weight = self._gathering.weight
         self._gathering = Gathering(self._texture, self._mask)
         values, slopes = zip(*(loss.compare(summary) for loss in self._losses), strict=True)
@@ -145,8 +127,8 @@ def _bands(owned: Array, mask: Array | None) -> Iterator[tuple[slice, float]]:
 
 def _each(function: Callable[..., Array], *summaries: Any) -> Any:
     """Apply a function to the arrays of which summaries are made."""
-    if isinstance(summaries[0], Moments):
-        return Moments(*map(function, *summaries))
+    if isinstance(summaries[0], tuple):
+        return type(summaries[0])(*map(function, *summaries))
     return function(*summaries)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from fastconv.geometry import Array
 from fastconv.nn.vgg_layers import LAYER_NAMES, LAYERS
+from fastconv.sizes import ceil_div, round_up
 from fastconv.style.algorithm.canvas import GRID, on_grid
 from fastconv.style.algorithm.features import stride_of
 from fastconv.style.algorithm.options import Options
@@ -89,7 +90,7 @@ def halo_of(layers: Collection[str]) -> int:
         else:
             reach += stride  # a window of 3x3 looks one position further
     grid = grid_of(layers)
-    return -(-reach // grid) * grid
+    return round_up(reach, grid)
 
 
 def lay_out(size: Size, layers: Collection[str], tile: int | None) -> Layout:
@@ -155,7 +156,7 @@ def _divisions(length: int, grid: int, halo: int) -> Iterator[tuple[int, int]]:
     count, shortest = 1, length
     while shortest > 2 * halo + grid:
         count += 1
-        seen = -(-(length + (count - 1) * 2 * halo) // (count * grid)) * grid
+        seen = ceil_div(length + (count - 1) * 2 * halo, count * grid) * grid
         if seen < shortest:
             yield count, seen
             shortest = seen
@@ -166,7 +167,7 @@ def _cut(length: int, count: int, seen: int, grid: int, halo: int) -> Iterator[t
     if count == 1:
         yield slice(0, length), slice(0, length)
         return
-    spare = -(-length // grid) - seen // grid
+    spare = ceil_div(length, grid) - seen // grid
     starts = [spare * number // (count - 1) * grid for number in range(count)]
     shared = ((start, before + seen - start) for before, start in itertools.pairwise(starts))
     cuts = [0, *(start + width // (2 * grid) * grid for start, width in shared), length]

@@ -1,9 +1,10 @@
 """Pictures: in memory, read from files and written to them, their colours and their masks."""
 
+from fastconv.style.images.formats import FORMATS, format_of
 from fastconv.style.images.picture import ImageError, ImageWarning, Picture, PictureLike, name_of
 from fastconv.style.images.reading import load
 from fastconv.style.images.sizes import Size, resize, size_to_fit
-from fastconv.style.images.writing import FORMATS, check_output, has_transparency, save
+from fastconv.style.images.writing import check_output, save
 
 __all__ = [
     "FORMATS",
@@ -13,7 +14,7 @@ __all__ = [
     "PictureLike",
     "Size",
     "check_output",
-    "has_transparency",
+    "format_of",
     "load",
     "name_of",
     "resize",

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
-from PIL.PngImagePlugin import PngInfo
 
 from fastconv.files import replacing
 from fastconv.style.files import OutputError, check_writable
+from fastconv.style.images.formats import check_bits, format_of
 from fastconv.style.images.picture import ImageWarning
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # limits of libjpeg and of the WebP container
-
-EXIF_IMAGE_DESCRIPTION = 0x010E
 ICC_DATE = slice(24, 36)  # year, month, day, hour, minute and second in a profile's header
 
 
@@ -64,30 +51,13 @@ def check_output(
         format has no pictures of that size or of so many bits.
     """
     path = check_writable(path, overwrite=overwrite)  # first, since what is a folder has no format
-    kind = _format_of(path)
-    _check_bits(path, bits)
-    if shape is not None and max(shape) > LONGEST_SIDE.get(kind, max(shape)):
+    kind = format_of(path)
+    check_bits(path, bits)
+    if shape is not None and kind.longest_side is not None and max(shape) > kind.longest_side:
         raise OutputError(
-            f"{path}: {kind} holds at most {LONGEST_SIDE[kind]} pixels a side; the result has {max(shape)}"
+            f"{path}: {kind.name} holds at most {kind.longest_side} pixels a side; the result has {max(shape)}"
         )
     return path
-
-
-def _format_of(path: Path) -> str:
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise OutputError(f"{path} has the extension {path.suffix or '(none)'}; expected one of {', '.join(FORMATS)}")
-    return kind
-
-
-def has_transparency(path: Path) -> bool:
-    """Tell whether a picture file of that name holds an alpha channel."""
-    return _format_of(path) != "JPEG"
-
-
-def _check_bits(path: Path, bits: int) -> None:
-    if bits != 8 and (bits, _format_of(path)) not in ((16, "PNG"), (16, "TIFF")):
-        raise OutputError(f"{path}: expected 8 bits a channel, or 16 for PNG and TIFF, got {bits}")
 
 
 def save(
@@ -129,21 +99,21 @@ def save(
         If `alpha` is dropped.
     """
     path = Path(path)
-    kind = _format_of(path)
-    _check_bits(path, bits)
+    kind = format_of(path)
+    check_bits(path, bits)
     _check_result(rgb, alpha)
-    if alpha is not None and not has_transparency(path):
-        warnings.warn(f"{path}: JPEG has no transparency; it is dropped", ImageWarning, stacklevel=2)
+    if alpha is not None and not kind.transparent:
+        warnings.warn(f"{path}: {kind.name} has no transparency; it is dropped", ImageWarning, stacklevel=2)
         alpha = None
-    pixels = _quantise(rgb, alpha, bits)
+    pixels, texts, profile = _quantise(rgb, alpha, bits), dict(metadata or {}), _srgb_profile()
     try:
         with replacing(path) as file:
             if bits == 16:
-                write = {"PNG": _write_png16, "TIFF": _write_tiff16}[kind]
-                write(file, pixels, dict(metadata or {}))
+                assert kind.write_16_bits is not None  # as was checked
+                kind.write_16_bits(file, pixels, texts, profile)
             else:
-                options = _pillow_options(kind, dict(metadata or {}))
-                Image.fromarray(pixels).save(file, kind, icc_profile=_srgb_profile(), **options)
+                options = {**kind.quality, **kind.with_texts(texts)}
+                Image.fromarray(pixels).save(file, kind.name, icc_profile=profile, **options)
     except (OSError, ValueError) as error:  # Pillow raises ValueError for what a format cannot hold
         raise OutputError(f"{path} cannot be written: {error}") from error
 
@@ -165,53 +135,6 @@ def _quantise(rgb: np.ndarray, alpha: np.ndarray | None, bits: int) -> np.ndarra
     if alpha is not None:
         values = np.dstack([values, np.clip(alpha, 0, 1) * largest])
     return np.rint(values, out=values).astype(np.uint8 if bits == 8 else np.uint16)
-
-
-def _pillow_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
-    """Pillow's arguments for each format: best quality, and where its text goes."""
-    if kind == "PNG":
-        text = PngInfo()
-        for key, value in metadata.items():
-            text.add_text(key, value)
-        return {"pnginfo": text}
-    exif = Image.Exif()
-    exif[EXIF_IMAGE_DESCRIPTION] = json.dumps(metadata)  # which is ASCII, as EXIF demands
-    quality: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": 95, "subsampling": "4:4:4"},
-        "WEBP": {"quality": 95, "method": 6},
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-    }
-    return {**quality[kind], "exif": exif} if metadata else quality[kind]
-
-
-# Pillow writes no colour of 16 bits.
-
-
-def _write_png16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) -> None:
-    import numpngw
-
-    numpngw.write_png(
-        file,
-        pixels,
-        text_list=list(metadata.items()),
-        iccp=("sRGB", _srgb_profile()),
-        filter_type="heuristic",
-    )
-
-
-def _write_tiff16(file: BinaryIO, pixels: np.ndarray, metadata: dict[str, str]) -> None:
-    import tifffile
-
-    tifffile.imwrite(
-        file,
-        pixels,
-        photometric="rgb",
-        extrasamples=["unassalpha"] if pixels.shape[2] == 4 else [],
-        compression="zlib",
-        iccprofile=_srgb_profile(),
-        description=json.dumps(metadata) if metadata else None,
-        metadata=None,
-    )
 
 
 def _srgb_profile() -> bytes:

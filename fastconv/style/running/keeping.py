@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import fastconv
+from fastconv.log import Log
 from fastconv.style import files
 from fastconv.style.files import OutputError, free_name
-from fastconv.style.images import PictureLike, has_transparency, save
+from fastconv.style.images import PictureLike, format_of, save
 from fastconv.style.report.film import Film, Frame
 from fastconv.style.report.movie import write_movie
 from fastconv.style.report.page import write_report
 from fastconv.style.running.checkpoint import Checkpoint
-from fastconv.style.running.messages import Log
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
 from fastconv.style.transfer import Result, Step, Transfer
@@ -36,8 +36,9 @@ class Keeper:
         self._transfer = transfer
         self._outputs = outputs
         self._say = say
-        if transfer.inputs.content.alpha is not None and not has_transparency(outputs.picture):
-            say(f"{outputs.picture}: JPEG has no transparency; it is dropped")
+        kind = format_of(outputs.picture)
+        if transfer.inputs.content.alpha is not None and not kind.transparent:
+            say(f"{outputs.picture}: {kind.name} has no transparency; it is dropped")
         self._film = Film(transfer.steps_in_all, frames) if outputs.movie or outputs.report else None
         self._checkpoint = None
         if outputs.checkpoint is not None:
@@ -121,7 +122,7 @@ class Keeper:
         save(
             path,
             result.image if bits == 8 else result.rgb,
-            alpha=result.alpha if has_transparency(path) else None,
+            alpha=result.alpha if format_of(path).transparent else None,
             metadata=_metadata(result) if self._outputs.metadata else None,
             bits=bits,
         )

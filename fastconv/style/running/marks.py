@@ -19,6 +19,11 @@ def mark_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.begun")
 
 
+def is_finished(path: Path) -> bool:
+    """Tell whether a result is there, and not one that an interrupted run has left."""
+    return is_there(path) and not is_there(mark_of(path))
+
+
 def write_mark(mark: Path, names: Iterable[Path]) -> None:
     """Write a mark that names these files, which may be there already or come."""
     relative = (os.path.relpath(name, target_of(mark).parent) for name in names)  # the folder may be moved

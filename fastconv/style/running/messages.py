@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.transfer import Transfer
 from fastconv.style.wording import format_seconds, in_two_digits
-
-Log: TypeAlias = Callable[[str], None]
 
 
 def announcement(transfer: Transfer) -> str:

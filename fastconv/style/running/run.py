@@ -1,8 +1,7 @@
-"""A transfer as a command runs it: it can be watched, interrupted and resumed, and its files are written."""
+"""A transfer as a command runs it, from its beginning or from a checkpoint."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,17 +9,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import fastconv
-from fastconv import jit
-from fastconv.style.files import free_name, target_of
+from fastconv.log import Log, unheard
+from fastconv.style.files import target_of
 from fastconv.style.images import PictureLike
-from fastconv.style.report.film import Frame
 from fastconv.style.running import saved as checkpoints
-from fastconv.style.running.interruption import signals_between_steps
-from fastconv.style.running.keeping import Keeper
-from fastconv.style.running.messages import Log, announcement, estimate, summary
+from fastconv.style.running.execution import carry_out
 from fastconv.style.running.outcome import Outcome
 from fastconv.style.running.outputs import Outputs
-from fastconv.style.running.progress import Progress
+from fastconv.style.running.saved import Saved
 from fastconv.style.transfer import Step, Transfer
 
 
@@ -101,16 +97,9 @@ def resume(
     fastconv.style.running.saved.CheckpointError
         If the checkpoint can't be read or its pictures have changed; and what `run` raises.
     """
-    say = log or _ignore
+    say = log or unheard
     saved = checkpoints.read(path, say)
-    own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=path)
-    outputs = replace(
-        own,
-        picture=picture or own.picture,
-        overwrite=False,
-        save_every=save_every or own.save_every,
-        replaceable=own.replaceable.union(map(target_of, own.all_but_numbered())),
-    )
+    outputs = _outputs_again(saved, path, picture, save_every)
     outputs.check()
     with suppress(ValueError):  # fewer are there than were, which is told with the other differences
         fastconv.set_num_threads(saved.threads)
@@ -124,60 +113,13 @@ def resume(
     )
 
 
-def carry_out(
-    transfer: Transfer,
-    content: PictureLike,
-    styles: Sequence[PictureLike],
-    outputs: Outputs,
-    *,
-    frames: Sequence[Frame] = (),
-    log: Log | None = None,
-    progress: TextIO | None = None,
-    callback: Callable[[Step], None] | None = None,
-    set_aside: bool = False,
-) -> Outcome:
-    """Run a transfer that was made from `content` and `styles`, from where it stands, and write its `outputs`.
-
-    With `set_aside`, an interrupted run's picture gets the name of an unfinished one.
-    """
-    say = log or _ignore
-    say(announcement(transfer))
-    say(estimate(transfer))
-    if jit.cache_is_cold():
-        say("compiling kernels, first run only: the first step takes longer")
-    keeper = Keeper(transfer, content, styles, outputs, frames, say)
-    plan = transfer.plan
-    reporter = None if progress is None else Progress(plan.scales, progress, transfer.scales_left, work=plan.flop)
-
-    def stopping() -> None:
-        if reporter is not None:
-            reporter.end_line()
-        say("stopping after this step; once more quits at once, without saving")
-
-    started = time.perf_counter()
-    with signals_between_steps(stopping) as interruption:
-        try:
-            for step in transfer:
-                if callback is not None:
-                    callback(step)
-                if reporter is not None:
-                    reporter.update(step)
-                keeper.after(step)
-                if interruption.signal is not None:
-                    break
-        except Exception:  # even one of the stream that progress goes to: steps may have taken hours
-            keeper.rescue()
-            raise
-        if reporter is not None:
-            reporter.end_line()
-        seconds = time.perf_counter() - started
-        if set_aside and interruption.signal is not None:
-            outputs = replace(outputs, picture=free_name(outputs.unfinished))
-        outcome = Outcome(outputs, transfer.result(), interruption.signal, seconds)
-        keeper.at_the_end(outcome)
-    say(summary(outcome))
-    return outcome
-
-
-def _ignore(message: str) -> None:
-    pass
+def _outputs_again(saved: Saved, checkpoint: Path, picture: Path | None, save_every: int | None) -> Outputs:
+    """Return what the run wrote and may write again, changed as asked."""
+    own = replace(Outputs.from_checkpoint(saved.outputs), checkpoint=checkpoint)
+    return replace(
+        own,
+        picture=picture or own.picture,
+        overwrite=False,
+        save_every=save_every or own.save_every,
+        replaceable=own.replaceable.union(map(target_of, own.all_but_numbered())),
+    )

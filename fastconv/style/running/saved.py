@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastconv.files import digest
+from fastconv.log import Log
 from fastconv.style.algorithm.options import Options
 from fastconv.style.files import is_there
 from fastconv.style.images import ImageError, Picture, PictureLike
@@ -27,7 +28,7 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or whose run cannot be taken up again."""
 
 
-def read(path: Path, log: Callable[[str], None]) -> Saved:
+def read(path: Path, log: Log) -> Saved:
     """Read a checkpoint, or, where it is damaged or missing, the one before it, which `log` is told.
 
     Raises
@@ -109,7 +110,7 @@ class Saved:
         then = self.document["environment"]
         return [f"{name}: {then.get(name)} then, {now[name]} now" for name in now if then.get(name) != now[name]]
 
-    def transfer(self, *, steps: int | None = None, log: Callable[[str], None] | None = None) -> Transfer:
+    def transfer(self, *, steps: int | None = None, log: Log | None = None) -> Transfer:
         """Make the transfer anew, at the place that it had come to.
 
         Parameters

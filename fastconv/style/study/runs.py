@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.geometry import Array
+from fastconv.log import Log
 from fastconv.nn.vgg import VGG19
 from fastconv.style.algorithm.canvas import to_canvas, to_planes
 from fastconv.style.algorithm.objective import Objective
@@ -109,7 +110,7 @@ def carry_out(
     weights: VGGWeights,
     settings: Sequence[Setting],
     *,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     progress: TextIO | None = None,
     **options: Any,
 ) -> Iterator[Run]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from fastconv.log import Log
 from fastconv.style.images import PictureLike, load
 from fastconv.style.study.files import StudyFiles
 from fastconv.style.study.runs import Run, carry_out
@@ -30,7 +31,7 @@ def study(
     offline: bool = False,
     rows: Mapping[str, Sequence[Setting]] = ROWS,
     show: Callable[[str], None] = print,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     progress: TextIO | None = None,
     **options: Any,
 ) -> StudyFiles:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from fastconv.geometry import Array
+from fastconv.log import Log
 from fastconv.nn.optim import Adam
 from fastconv.nn.vgg import VGG19
 from fastconv.style.algorithm.averaging import RunningAverage, average_decay
@@ -60,9 +61,7 @@ class Descent:
         Of the steps that are done.
     """
 
-    def __init__(
-        self, inputs: Inputs, plan: Plan, network: VGG19, targets: KnownTargets, log: Callable[[str], None]
-    ) -> None:
+    def __init__(self, inputs: Inputs, plan: Plan, network: VGG19, targets: KnownTargets, log: Log) -> None:
         self._inputs = inputs
         self._options = inputs.options
         self._plan = plan

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 import fastconv
-from fastconv.nn.vgg_layers import weights_for
+from fastconv.nn.vgg import weight_bytes
 from fastconv.nn.vgg_pass import PassBytes, bytes_needed
 from fastconv.style.algorithm.canvas import on_grid
 from fastconv.style.algorithm.features import channels_of, features_per_pixel, stride_of
@@ -22,10 +22,8 @@ from fastconv.weights.model import KERNEL_SHAPES
 # Fitted to the peaks (VmHWM) of fresh processes, which `python -m benchmarks.memory` measures. The network's arrays
 # are not fitted but counted, see `pass_bytes`.
 PROCESS = 181_000_000  # bytes: the interpreter, libraries, compiled kernels
-LINEAR_ALGEBRA = 9_000_000  # bytes: libraries for eigenvalues
 SCIPY = 20_000_000  # bytes
 SCRATCH = 6_500_000  # numbers that kernels work on
-EIGENVALUES = 6  # matrices in float64, while the eigenvalues of a layer's are found
 
 # Numbers for each pixel.
 PICTURE = 3
@@ -44,7 +42,6 @@ BOUNDS = 150  # of the bounds of L-BFGS
 LARGEST_IN_HEAP = 32 << 20  # bytes
 SEARCH_IN_HEAP = 440  # bytes for each pixel, of the arrays of L-BFGS that lie there
 
-PACKING = 36 / 9  # numbers for each weight in Winograd's method
 DOUBLE = 8  # bytes
 SAMPLE = (1024, 1024)  # height and width of a tile in which each layer has whole numbers of positions
 
@@ -136,29 +133,20 @@ def _held(size: Size, styles: int, options: Options) -> int:
         each += SEARCH + (BOUNDS if options.clip else 0)
         fixed += SCIPY
     of_pixels = round(each * math.prod(on_grid(size)))
-    return fixed + of_pixels + _of_weights(options) + _of_textures(styles, options)
-
-
-def _of_weights(options: Options) -> int:
-    """Return the bytes of the weights, packed."""
-    weights = sum(math.prod(KERNEL_SHAPES[name]) for name in weights_for(options.compared_layers()))
-    return round(PACKING * _itemsize(options) * weights)
+    weights = weight_bytes(options.compared_layers(), KERNEL_SHAPES, dtype=options.dtype)
+    return fixed + of_pixels + weights + _of_textures(styles, options)
 
 
 def _of_textures(styles: int, options: Options) -> int:
-    """Return the bytes of the matrices that style losses compare: a number for each pair of a layer's channels."""
-    sizes = [channels_of(name) ** 2 for name in options.style_shares()]
-    if not sizes:
+    """Return the bytes of what style losses compare."""
+    comparison = options.comparison()
+    layers = [comparison.layer_bytes(channels_of(name), _itemsize(options)) for name in options.style_shares()]
+    if not layers:
         return 0
-    item = _itemsize(options)
     apart = styles if options.masks is not None else 1  # with masks, each style sees features of its own
-    # A target for each style; for the picture, a sum in float64, the matrix that is compared, and its gradient.
-    nbytes = sum(sizes) * (styles * item + apart * (DOUBLE + 2 * item))
-    if options.loss == "wasserstein":
-        # The root of each target, the gradient in float64, and eigenvalues of several layers at a time.
-        at_a_time = sorted(sizes)[-fastconv.get_num_threads() :]
-        nbytes += LINEAR_ALGEBRA + DOUBLE * (sum(sizes) * (styles + apart) + EIGENVALUES * sum(at_a_time))
-    return nbytes
+    held = sum(styles * layer.style + apart * layer.picture for layer in layers)
+    at_a_time = sorted(layer.work for layer in layers)[-fastconv.get_num_threads() :]
+    return comparison.libraries + held + sum(at_a_time)
 
 
 def _of_former_scale(size: Size, options: Options, tile: int | None) -> int:

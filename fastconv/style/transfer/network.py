@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastconv import weights as vgg_weights
+from fastconv.log import Log
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.vgg_layers import weights_for
 from fastconv.style.algorithm.options import Options
@@ -34,7 +34,7 @@ def load_network(
     options: Options,
     *,
     offline: bool,
-    log: Callable[[str], None] | None,
+    log: Log | None,
 ) -> Network:
     """Make the network out of weights, which are found, or downloaded, unless they are given; see `Transfer`.
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fastconv.log import Log
 from fastconv.style.algorithm.options import with_options
 from fastconv.style.images import PictureLike
 from fastconv.style.transfer.results import Result, Step
@@ -20,7 +21,7 @@ def iterate(
     *,
     weights: str | os.PathLike[str] | VGGWeights | None = None,
     offline: bool = False,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     preset: str = "fast",
     **options: Any,
 ) -> Iterator[Step]:
@@ -48,7 +49,7 @@ def stylize(
     *,
     weights: str | os.PathLike[str] | VGGWeights | None = None,
     offline: bool = False,
-    log: Callable[[str], None] | None = None,
+    log: Log | None = None,
     callback: Callable[[Step], None] | None = None,
     preset: str = "fast",
     **options: Any,

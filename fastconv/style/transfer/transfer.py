@@ -12,7 +12,7 @@ import copy
 import os
 import platform
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numba
@@ -20,6 +20,7 @@ import numpy as np
 
 import fastconv
 from fastconv.geometry import Array
+from fastconv.log import Log
 from fastconv.style.algorithm.canvas import to_uint8
 from fastconv.style.algorithm.options import Options
 from fastconv.style.algorithm.presets import options_of
@@ -91,7 +92,7 @@ class Transfer:
         *,
         weights: str | os.PathLike[str] | VGGWeights | None = None,
         offline: bool = False,
-        log: Callable[[str], None] | None = None,
+        log: Log | None = None,
         preset: str = "fast",
         **options: Any,
     ) -> None:

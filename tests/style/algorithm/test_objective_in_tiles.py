@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastconv.nn.losses import COMPARISONS
 from fastconv.nn.vgg import VGG19
 from fastconv.style import Options
 from fastconv.style.algorithm import tiles
@@ -45,7 +46,7 @@ def test_tiles_give_the_gradient_of_the_whole(changes):
     assert distance(gradient, expected) < 1e-10
 
 
-@pytest.mark.parametrize("loss", ["relative", "wasserstein"])
+@pytest.mark.parametrize("loss", COMPARISONS)
 def test_tiles_give_the_gradient_of_the_whole_under_masks(loss):
     ramp = np.linspace(0, 1, 496) * np.ones((432, 1))
     corner = np.zeros((432, 496))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastconv.nn.losses import COMPARISONS
 from fastconv.nn.vgg import VGG19
 from fastconv.style import Options
 from fastconv.style.algorithm.canvas import to_planes
@@ -14,7 +15,7 @@ from ..helpers import distance, noise, thin_layers
 LARGE_TILE = 640  # four tiles for 1024 px
 
 
-@pytest.mark.parametrize("loss", ["relative", "wasserstein"])
+@pytest.mark.parametrize("loss", COMPARISONS)
 def test_targets_are_those_of_the_whole_pictures(loss):
     options = Options(loss=loss, content_layers=("relu2_2", "relu4_2"))
     picture = to_planes(noise(437, 491), "float64")  # rows and columns that poolings leave out

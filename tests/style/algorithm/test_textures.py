@@ -1,10 +1,14 @@
 """Means over positions: those of parts and under masks."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 
+from fastconv.nn.losses import Texture
 from fastconv.nn.wasserstein import Moments, add_moments_gradient
-from fastconv.style.algorithm.textures import mask_at_layer
+from fastconv.style.algorithm.textures import Gathering, mask_at_layer
+from fastconv.style.algorithm.tiles import plan_tiles
 
 from ..helpers import traced
 
@@ -18,6 +22,26 @@ def test_a_mask_is_averaged_over_each_position_of_a_layer(rng, layer, side):
     assert found.shape == (48 // side, 80 // side)
     assert found[0, 1] == pytest.approx(mask[:side, side : 2 * side].mean())
     assert found[-1, 0] == pytest.approx(mask[found.shape[0] * side - side : found.shape[0] * side, :side].mean())
+
+
+class MeanAndSquare(NamedTuple):
+    """A summary that no loss has."""
+
+    mean: Any
+    square: Any
+
+
+def test_a_summary_may_be_any_named_tuple_of_means(rng):
+    features = rng.normal(size=(1, 3, 8, 10))
+    texture = Texture(lambda f, _: MeanAndSquare(f.mean(axis=(0, 2, 3)), (f * f).mean(axis=(0, 2, 3))), None)
+    gathering = Gathering(texture)
+    (tile,) = plan_tiles((8, 10), ["relu1_1"], None)
+    gathering.add(features, "relu1_1", tile)
+    gathering.add(3 * features, "relu1_1", tile)
+    found = gathering.mean("float64")
+    assert type(found) is MeanAndSquare
+    np.testing.assert_allclose(found.mean, 2 * features.sum(axis=(0, 2, 3)) / 80)
+    np.testing.assert_allclose(found.square, 5 * (features**2).sum(axis=(0, 2, 3)) / 80)
 
 
 def test_masked_moments_need_no_array_as_large_as_features():

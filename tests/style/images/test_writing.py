@@ -202,6 +202,8 @@ def test_picture_too_large_for_its_format_is_an_output_error(tmp_path):
         save(tmp_path / "out.webp", np.zeros((1, 16_384, 3), np.uint8))
     with pytest.raises(OutputError, match="16383 pixels a side; the result has 20000"):
         check_output(tmp_path / "out.webp", shape=(100, 20_000))
+    with pytest.raises(OutputError, match="JPEG holds at most 65500 pixels a side; the result has 65501"):
+        check_output(tmp_path / "out.jpg", shape=(65_501, 100))
 
 
 def test_check_output_accepts_and_leaves_no_trace(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastconv.style.report.film import FRAME_SIDE, MOST_FRAMES, Film
+from fastconv.style.report.film import Film
 from fastconv.style.transfer import Step
 
 from .helpers import frame
@@ -19,7 +19,7 @@ def take_frames(steps, number_of_frames=()):
 @pytest.mark.parametrize(("steps", "numbers"), [(1, [1]), (5, [1, 2, 3, 4, 5]), (250, [1, *range(3, 250, 3), 250])])
 def test_frames_are_taken_at_even_distances(steps, numbers):
     assert [frame.number for frame in take_frames(steps)] == numbers
-    assert len(numbers) <= MOST_FRAMES + 2
+    assert len(numbers) <= 120 + 2
 
 
 def test_frames_are_kept_when_a_run_goes_on():
@@ -32,4 +32,4 @@ def test_frames_are_kept_when_a_run_goes_on():
 def test_large_frames_are_made_smaller():
     film = Film(1)
     film.update(1, Step(2000, 1, 1, 1.0, 1.0, 1.0, 0.1, lambda: np.zeros((1000, 2000, 3), np.uint8)))
-    assert film.frames[0].image().size == (FRAME_SIDE, FRAME_SIDE // 2)
+    assert film.frames[0].image().size == (720, 360)

@@ -15,7 +15,6 @@ from fastconv.style import Transfer
 from fastconv.style.algorithm import objective
 from fastconv.style.files import OutputError
 from fastconv.style.running import keeping
-from fastconv.style.running.batch import output_name
 
 OPTIONS = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
 
@@ -311,10 +310,3 @@ def test_mistakes_are_told_before_any_work(style, photographs, folder, capsys, m
     (photographs / "notes.txt").write_text("no picture")
     assert style() == 2
     assert "holds no pictures" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("name", "result"), [("a.png", "a.png"), ("b.JPG", "b.JPG"), ("c.gif", "c.gif.png"), ("d.e.tif", "d.e.tif")]
-)
-def test_names_are_kept(name, result):
-    assert output_name(Path("in") / name) == result

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from fastconv import cli
+from fastconv.cli.errors import Exit
 from fastconv.style import ImageError, OptionError, OutputError
 from fastconv.style.algorithm.presets import PRESETS
 from fastconv.style.study import study as studies
@@ -85,7 +86,7 @@ def test_the_command(folder, capsys):
     assert lines[0] == studies.COLUMNS
     assert [line.split()[3] for line in lines[1:3]] == ["1", "2"]
     assert lines[3:] == ["out/sheet.png", "out/curves.png", "out/study.json"]
-    assert cli.main(["study", *PICTURES, "-o", "out"]) == cli.Exit.OUTPUT
+    assert cli.main(["study", *PICTURES, "-o", "out"]) == Exit.OUTPUT
     assert cli.main(["study", *PICTURES, "-o", "out", "--overwrite", "--quiet"]) == 0
     assert capsys.readouterr().err.count("\n") == 1  # about the second one
 
@@ -99,11 +100,11 @@ def test_without_pictures_it_takes_those_of_the_demo(folder, monkeypatch):
 
 @pytest.mark.usefixtures("short")
 def test_mistakes_are_told_before_any_work(folder, capsys, monkeypatch):
-    assert cli.main(["study", "photo.png"]) == cli.Exit.USAGE
+    assert cli.main(["study", "photo.png"]) == Exit.USAGE
     assert "expected CONTENT STYLE or no pictures, got photo.png" in capsys.readouterr().err
     for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert cli.main(["study", *PICTURES]) == cli.Exit.USAGE
+    assert cli.main(["study", *PICTURES]) == Exit.USAGE
     assert "matplotlib is not installed; this command needs: pip install 'fastconv[study]'" in capsys.readouterr().err
     assert not (folder / "study").exists()

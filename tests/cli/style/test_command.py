@@ -14,7 +14,7 @@ from fastconv.nn.vgg_layers import LAYER_NAMES
 from fastconv.style import Options, stylize
 from fastconv.style.demo import pictures as demo
 
-from .helpers import QUICK, size_of
+from ...style.helpers import QUICK, size_of
 
 
 @pytest.fixture

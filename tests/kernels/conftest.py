@@ -1,0 +1,29 @@
+"""Fixtures of the tests of kernels: element types, and work that is cut into shares."""
+
+import numpy as np
+import pytest
+
+from fastconv.jit import threads as running
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request, monkeypatch):
+    """Cut all work, however little, into so many shares, done one after the other.
+
+    The last one comes first: what a share writes into another's part, or expects of one before it, shows.
+    """
+
+    def run(share, parallel, zero, address, count):
+        for t in reversed(range(count)):
+            share(t, count, zero, address)
+
+    monkeypatch.setattr(running, "SERIAL_PRODUCTS", 0)
+    monkeypatch.setattr(running, "SERIAL_ELEMENTS", 0)
+    monkeypatch.setattr(running, "_num_threads", request.param)
+    monkeypatch.setattr(running, "run", run)
+    return request.param
