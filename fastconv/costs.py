@@ -16,7 +16,14 @@ import numpy as np
 
 from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
-from fastconv.kernels.microkernel import tile_columns, tile_rows, tile_vectors
+from fastconv.kernels.microkernel import (
+    strip_columns,
+    strip_rows,
+    strip_vectors,
+    tile_columns,
+    tile_rows,
+    tile_vectors,
+)
 from fastconv.kernels.winograd import why_not as why_not_winograd
 from fastconv.sizes import ceil_div
 
@@ -26,16 +33,13 @@ PACK_INSIDE, PACK_EDGE = 3.0, 12.0  # gathering a tap of a panel: within the pic
 PACK_WEIGHT = 2.0  # a weight
 DEPTHWISE_TAP, DEPTHWISE_VECTOR = 0.7, 6.0  # a tap of a vector of outputs; copying and writing it
 COPY_ELEMENT = 2.0  # padding or transposing an element
-TRANSFORM_INPUT = {4: 240.0, 2: 110.0}  # a vector of patches
-TRANSFORM_OUTPUT = {4: 220.0, 2: 100.0}  # a vector of tiles
-TRANSFORM_KERNEL = {4: 20.0, 2: 12.0}  # a 3x3 kernel
+TRANSFORM_INPUT = {4: 300.0, 2: 130.0}  # a vector of channels of a patch
+TRANSFORM_OUTPUT = {4: 260.0, 2: 110.0}  # a vector of channels of a tile
+TRANSFORM_KERNELS = {4: 100.0, 2: 60.0}  # a vector of 3x3 kernels
+GATHER_KERNELS = 40.0  # a vector of 3x3 kernels that are not packed
 GROUP = 60000.0  # starting Winograd's phases, anew for each group of channels
 BYTES_PER_CYCLE = 5.0  # from memory, all threads together
 CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
-# Weights for one call are transformed a few rows at a time, and never stored whole, if the transformed weights would
-# take more than FRESH_BYTES, and the transformed pictures no more than SHARED_BYTES.
-FRESH_BYTES = 4 << 20
-SHARED_BYTES = 32 << 20
 
 
 @lru_cache(maxsize=4096)
@@ -81,36 +85,26 @@ def winograd(g: ConvGeometry, dtype: np.dtype[Any], pass_: Pass, packed: bool, t
     depth, rows, (height, width) = channels, filters, (g.out_h, g.out_w)
     if pass_ == "input_grad":
         depth, rows, (height, width) = filters, channels, (g.h, g.w)
-    places = (tile + 2) ** 2
-    tiles_y, tiles_x = ceil_div(height, tile), ceil_div(width, tile)
-    tiles = g.n * tiles_y * tiles_x
-    vectors = g.n * tiles_y * ceil_div(tiles_x, jit.lanes(dtype))
-    if pass_ == "weight_grad":
-        products = places * tiles * _panels(filters, dtype) * _step(channels)
-    else:
-        products = places * _panels(tiles, dtype) * depth * _step(rows)
-    transforms = vectors * (depth * TRANSFORM_INPUT[tile] + rows * TRANSFORM_OUTPUT[tile])
-    cycles = g.groups * (products + transforms + GROUP * threads)
-    kernels = g.groups * filters * channels
-    transformed = kernels * places * dtype.itemsize
-    if pass_ == "weight_grad":
-        return _slower(cycles / threads, 2 * transformed)
-    if not packed:
-        cycles += kernels * TRANSFORM_KERNEL[tile]
-        if worth_transforming_on_the_way(g, dtype.itemsize, tile):
-            transformed = kernels * 9 * dtype.itemsize
-        else:
-            transformed *= 3  # written, which reads it first, and read
-    return _slower(cycles / threads, transformed)
+    lanes, row_vectors = jit.lanes(dtype), _row_vectors(rows, dtype)
+    tiles = g.n * ceil_div(height, tile) * ceil_div(width, tile)
+    products = (tile + 2) ** 2 * depth * _strips(tiles) * row_vectors
+    kernels = depth * row_vectors * TRANSFORM_KERNELS[tile]
+    if not packed and pass_ != "weight_grad":
+        kernels += depth * row_vectors * GATHER_KERNELS
+    patches = ceil_div(depth, lanes) * TRANSFORM_INPUT[tile] + row_vectors * TRANSFORM_OUTPUT[tile]
+    cycles = g.groups * (products + kernels + tiles * patches + GROUP * threads)
+    return _slower(cycles / threads, g.groups * filters * channels * 9 * dtype.itemsize)
 
 
-def worth_transforming_on_the_way(g: ConvGeometry, item: int, tile: int) -> bool:
-    """Return whether it is faster to transform weights for one call a few rows at a time than all beforehand."""
-    places = (tile + 2) ** 2
-    tiles = g.n * ceil_div(max(g.out_h, g.h), tile) * ceil_div(max(g.out_w, g.w), tile)
-    weights = places * (g.k // g.groups) * (g.c // g.groups) * item
-    pictures = places * (g.k + g.c) // g.groups * tiles * item
-    return weights > FRESH_BYTES and pictures <= SHARED_BYTES
+def _row_vectors(rows: int, dtype: np.dtype[Any]) -> int:
+    """Return the vectors of rows that Winograd's products have, in whole panels."""
+    return ceil_div(rows, strip_columns(dtype)) * strip_vectors()
+
+
+def _strips(tiles: int) -> float:
+    """Return the cycles that one term of the sums costs for all tiles and a vector of rows."""
+    strips = ceil_div(tiles, strip_rows())
+    return max(tiles / 2, strips * FEWEST_CYCLES / strip_vectors()) / PRODUCT_EFFICIENCY
 
 
 def _panels(columns: float, dtype: np.dtype[Any]) -> int:

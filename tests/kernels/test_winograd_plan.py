@@ -60,7 +60,7 @@ def test_what_is_read_and_written_by_hand(dtype):
     assert pictures(turned=True, pooled=True) == ((3, 5, 6, 1, 2), (180, 30), *backward[2:])
 
 
-@pytest.mark.parametrize("side", [30, 90])
+@pytest.mark.parametrize("side", [18, 90])
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("turned", [False, True])
 def test_parts_of_scratch_do_not_overlap(turned, packed, side, dtype):
