@@ -81,7 +81,7 @@ class TestCache:
         tell = "import json; from fastconv import jit; print(json.dumps(str(jit.cache_dir())))"
         in_a_program = "import numba; numba.config.LOOP_VECTORIZE = 0; " + tell
         in_a_file = f"import os; os.chdir({str(tmp_path)!r}); import numba; os.chdir('/'); " + tell
-        (tmp_path / ".numba_config.yaml").write_text("opt: 1\n")
+        (tmp_path / ".numba_config.yaml").write_text("opt: '1'\n")
         home = {"FASTCONV_CACHE_DIR": str(tmp_path)}
         usual = run_python(tell, **home)
         others = [run_python(tell, **home, NUMBA_OPT="1"), run_python(in_a_program, **home)]
