@@ -94,6 +94,7 @@ def gram_bytes(channels: int, itemsize: int) -> LayerBytes:
 
 
 def check_mask(features: Array, mask: Array | None) -> None:
+    """Raise if a mask is not one of the pixels of these features, or has no pixel in it."""
     if mask is None:
         return
     if mask.shape != features.shape[2:]:
