@@ -64,6 +64,8 @@ class Algorithm(Protocol):
 class _Separate(ABC):
     """An algorithm that knows of nothing but a ReLU: pooling, traces and gates are passes of their own."""
 
+    one_packing = False
+
     def packed_size(self, weight_shape: tuple[int, ...]) -> int:
         return math.prod(weight_shape)
 
@@ -152,8 +154,6 @@ def _not_compiled() -> str | None:
 
 class _Direct(_Separate):
     """`fastconv.kernels.direct` as an `Algorithm`."""
-
-    one_packing = False
 
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         return _not_compiled()

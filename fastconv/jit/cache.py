@@ -31,11 +31,16 @@ from .target import target
 _PACKAGE = Path(__file__).parents[1]
 _SOURCES = ("jit/*.py", "kernels/*.py", "geometry.py", "sizes.py", "traces.py")  # what compiled code depends on
 _SUFFIX = ".nbc"
+# Options of Numba that differ between processes, terminals or machines with the same code.
 _NOT_IN_CODE = {
-    "NUMBA_CACHE_DIR",
+    "CACHE_DIR",
+    "COLOR_SCHEME",
+    "GDB_BINARY",
+    "NUMBA_DEFAULT_NUM_THREADS",
     "NUMBA_NUM_THREADS",
-    "NUMBA_THREADING_LAYER",
-    "NUMBA_THREADING_LAYER_PRIORITY",
+    "RUNNING_UNDER_PROFILER",
+    "THREADING_LAYER",
+    "THREADING_LAYER_PRIORITY",
 }
 
 
@@ -49,7 +54,6 @@ def _build() -> str:
     for path in sources:
         digest.update(path.name.encode() + path.read_bytes())
     triple, cpu, features = target()
-    switches = sorted((k, v) for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _NOT_IN_CODE)
     facts = (
         numba.__version__,
         llvmlite.__version__,
@@ -57,18 +61,21 @@ def _build() -> str:
         triple,
         cpu,
         sorted(features),
-        switches,
-        _settings_file(),
+        _options(),
     )
     digest.update(repr(facts).encode())
     return digest.hexdigest()[:20]
 
 
-def _settings_file() -> bytes:
-    """Return the text of Numba's file of settings, which it looks for in the current folder only."""
-    with contextlib.suppress(OSError):
-        return Path(".numba_config.yaml").read_bytes()
-    return b""
+def _options() -> list[tuple[str, str]]:
+    """Return Numba's options that are in force, wherever they were set: the environment, a file, or a program."""
+    options = vars(numba.config).items()
+    plain = (int, float, str, type(None))
+    return sorted(
+        (name, str(value))
+        for name, value in options
+        if name.isupper() and name not in _NOT_IN_CODE and isinstance(value, plain)
+    )
 
 
 @functools.cache

@@ -34,7 +34,7 @@ def gram_matrix(features: Array, mask: Array | None = None) -> Array:
     spin afterwards, on the cores that the next convolution needs.
     """
     flat = flatten(features)
-    _check_mask(features, mask)
+    check_mask(features, mask)
     # With the root on both sides the product stays one of a matrix with itself, symmetric to the last bit.
     roots = None if mask is None else np.sqrt(mask, dtype=flat.dtype).ravel()
     gram = np.empty((len(flat), len(flat)), flat.dtype)
@@ -58,7 +58,7 @@ def add_gram_gradient(features: Array, slope: Array, total: Array, mask: Array |
         As in `gram_matrix`.
     """
     flat = flatten(features)
-    _check_mask(features, mask)
+    check_mask(features, mask)
     if slope.shape != (len(flat), len(flat)):
         raise ValueError(f"slope must have shape {(len(flat), len(flat))}, got {slope.shape}")
     if total.shape != features.shape or total.dtype != features.dtype:
@@ -93,7 +93,8 @@ def gram_bytes(channels: int, itemsize: int) -> LayerBytes:
     return LayerBytes(style=entries * itemsize, picture=entries * (8 + 2 * itemsize))
 
 
-def _check_mask(features: Array, mask: Array | None) -> None:
+def check_mask(features: Array, mask: Array | None) -> None:
+    """Raise if a mask is not one of the pixels of these features, or has no pixel in it."""
     if mask is None:
         return
     if mask.shape != features.shape[2:]:

@@ -1,5 +1,6 @@
 """Compiled kernels on disk: who finds them, and what becomes of damaged and foreign ones."""
 
+import importlib.util
 import os
 import stat
 import subprocess
@@ -76,20 +77,25 @@ class TestCache:
         told = run_python(RELU, FASTCONV_CACHE_DIR=str(home), NUMBA_NUM_THREADS="3", NUMBA_THREADING_LAYER="workqueue")
         assert (told["hits"], told["misses"]) == (2, 0)
 
-    def test_switches_that_change_the_code_are(self, fresh_home, monkeypatch):
+    def test_options_that_change_the_code_are_wherever_they_were_set(self, tmp_path):
+        tell = "import json; from fastconv import jit; print(json.dumps(str(jit.cache_dir())))"
+        in_a_program = "import numba; numba.config.LOOP_VECTORIZE = 0; " + tell
+        in_a_file = f"import os; os.chdir({str(tmp_path)!r}); import numba; os.chdir('/'); " + tell
+        (tmp_path / ".numba_config.yaml").write_text("opt: '1'\n")
+        home = {"FASTCONV_CACHE_DIR": str(tmp_path)}
+        usual = run_python(tell, **home)
+        others = [run_python(tell, **home, NUMBA_OPT="1"), run_python(in_a_program, **home)]
+        if importlib.util.find_spec("yaml"):  # else Numba has no such file
+            others.append(run_python(in_a_file, **home))
+        assert usual not in others
+        assert usual == run_python(tell, **home)
+
+    def test_options_that_are_set_too_late_for_numba_are_not(self, fresh_home, monkeypatch):
         usual = jit.cache_dir()
         monkeypatch.setenv("NUMBA_OPT", "1")
         for remembered in (jit.cache_dir, cache._build):
             remembered.cache_clear()
-        assert jit.cache_dir() not in (None, usual)
-
-    def test_settings_in_a_file_of_the_current_folder_are(self, fresh_home, monkeypatch):
-        usual = jit.cache_dir()
-        monkeypatch.chdir(fresh_home)
-        (fresh_home / ".numba_config.yaml").write_text("opt: 1\n")
-        for remembered in (jit.cache_dir, cache._build):
-            remembered.cache_clear()
-        assert jit.cache_dir() not in (None, usual)
+        assert jit.cache_dir() == usual
 
     def test_importing_compiles_and_writes_nothing(self, tmp_path):
         home = tmp_path / "cache"

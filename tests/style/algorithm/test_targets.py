@@ -24,7 +24,7 @@ def test_targets_are_those_of_the_whole_pictures(loss):
     assert whole.keys() == found.keys() == set(options.style_layers)
     for layer in whole:
         assert type(found[layer]) is type(whole[layer])
-        for expected, array in zip(whole[layer], found[layer], strict=True):  # rows, or mean and Gram matrix
+        for expected, array in zip(whole[layer], found[layer], strict=True):  # rows, or parts of a tuple
             np.testing.assert_allclose(array, expected, rtol=1e-11, atol=1e-11 * np.abs(expected).max())
     whole, found = (content_losses(network, picture, options, tile) for tile in (None, SMALLEST_TILE))
     for layer in options.content_layers:
