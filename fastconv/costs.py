@@ -33,11 +33,11 @@ PACK_INSIDE, PACK_EDGE = 3.0, 12.0  # gathering a tap of a panel: within the pic
 PACK_WEIGHT = 2.0  # a weight
 DEPTHWISE_TAP, DEPTHWISE_VECTOR = 0.7, 6.0  # a tap of a vector of outputs; copying and writing it
 COPY_ELEMENT = 2.0  # padding or transposing an element
-TRANSFORM_INPUT = {4: 300.0, 2: 130.0}  # a vector of channels of a patch
-TRANSFORM_OUTPUT = {4: 260.0, 2: 110.0}  # a vector of channels of a tile
-TRANSFORM_KERNELS = {4: 100.0, 2: 60.0}  # a vector of 3x3 kernels
+TRANSFORM_INPUT = {4: 210.0, 2: 100.0}  # a vector of channels of a patch
+TRANSFORM_OUTPUT = {4: 175.0, 2: 80.0}  # a vector of channels of a tile
+TRANSFORM_KERNELS = {4: 75.0, 2: 40.0}  # a vector of 3x3 kernels
 GATHER_KERNELS = 40.0  # a vector of 3x3 kernels that are not packed
-GROUP = 60000.0  # starting Winograd's phases, anew for each group of channels
+GROUP = 5000.0  # starting Winograd's phases, anew for each group of channels
 BYTES_PER_CYCLE = 5.0  # from memory, all threads together
 CACHE_BYTES = 16 << 20  # weights of more than this are read from memory at each call
 

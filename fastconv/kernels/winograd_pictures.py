@@ -272,7 +272,8 @@ def write_tiles(zero, job, block, first, end, m, temporary):
         for n in range(count):
             tile = temporary + n * tiles.size * lanes
             transform_products(zero, tiles.size, m + n * lanes, job.m.distance, tile, STRIP_COLUMNS * lanes, spare)
-        _finish_rows(zero, tiles.size, count * tiles.size, bias, output.relu, temporary)
+        if output.bias or output.relu:
+            _finish_rows(zero, tiles.size, count * tiles.size, bias, output.relu, temporary)
         if output.pooled:
             _pool_rows(zero, side, count * side, temporary, places)
         row, column = y * side, x * side

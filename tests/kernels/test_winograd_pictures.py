@@ -25,12 +25,6 @@ from fastconv.traces import BLOCKED
 from .helpers import call, compiled
 from .toom_cook import both_ways, close, matrices
 
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 BOTH_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 BOTH_SIZES = pytest.mark.parametrize("size", [4, 2])
 

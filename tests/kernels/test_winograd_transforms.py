@@ -20,12 +20,6 @@ from fastconv.kernels.winograd_transforms import (
 from .helpers import call, compiled
 from .toom_cook import both_ways, close, matrices
 
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 BOTH_DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 BOTH_SIZES = pytest.mark.parametrize("size", [4, 2])
 FAR_APART = 3  # vectors between neighbours that need not lie side by side

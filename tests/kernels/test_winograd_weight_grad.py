@@ -10,11 +10,6 @@ from fastconv.kernels.winograd_weight_grad import make_plan
 from .helpers import surrounded
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def test_sums_of_several_blocks_of_tiles_are_kept(dtype):
     """A block has 256 tiles at most: their products are added up in registers in one go."""
 
