@@ -12,11 +12,6 @@ NAN, INF = np.nan, np.inf
 pytestmark = pytest.mark.usefixtures("each_backend")
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture
 def make(dtype):
     """Return a function that makes random numbers."""

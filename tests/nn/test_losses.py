@@ -10,11 +10,6 @@ from fastconv.nn.losses import COMPARISONS
 NORMALIZATIONS = ("relative", "gatys", "gram")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def numerical_gradient(function, x, step=1e-5):
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):

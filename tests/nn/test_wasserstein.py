@@ -11,11 +11,6 @@ UNIT = 57.6  # 0.226 of 255 grey levels
 RIDGE = 0.331776  # a ten-thousandth of its square
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def features_like(rng, shape=(1, 3, 4, 5)):
     """Features as large as real ones: correlated, of mean and deviation some tens."""
     channels = shape[1]
