@@ -14,6 +14,8 @@ import fastconv
 from fastconv import checks
 from fastconv.algorithms import ALGORITHMS
 
+from .helpers import misaligned, nan_like
+
 # A convolution that asks for all that there is, and the algorithms that can compute it, and so any.
 DEMANDING = checks.conv_geometry((1, 4, 9, 9), (4, 2, 3, 2), checks.conv_numbers((2, 3), (2, 1), (1, 2), 2))
 GENERAL = [name for name in sorted(ALGORITHMS) if ALGORITHMS[name].why_not(DEMANDING, "forward") is None]
@@ -47,10 +49,6 @@ def assert_close(got, expected):
     assert got.dtype == expected.dtype
     assert got.flags.c_contiguous
     assert np.abs(got - expected).max() <= BOUNDS[got.dtype] * np.sqrt(np.mean(np.square(expected)))
-
-
-def nan_like(array):
-    return np.full_like(array, np.nan)
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -200,13 +198,6 @@ def test_no_rows(make, n):
 
 
 # --- arrays in, arrays out ----------------------------------------------------------------------------------
-
-
-def misaligned(array):
-    buffer = np.empty(array.nbytes + 1, np.uint8)
-    shifted = buffer[1:].view(array.dtype).reshape(array.shape)
-    shifted[...] = array
-    return shifted
 
 
 FORMS = {

@@ -6,6 +6,8 @@ import pytest
 import fastconv
 from fastconv.reference import loops
 
+from .helpers import nan_like
+
 NAN, INF = np.nan, np.inf
 
 
@@ -22,10 +24,6 @@ def make(dtype):
 @pytest.fixture
 def bound(dtype):
     return 1e-6 if dtype == np.float32 else 1e-14
-
-
-def nan_like(array):
-    return np.full_like(array, np.nan)
 
 
 def same(got, expected):
