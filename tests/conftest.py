@@ -1,4 +1,4 @@
-"""Fixtures that several test files share: both backends, real numbers, and places for files."""
+"""Fixtures that several test files share: both backends, random and real numbers, and places for files."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def each_backend(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", int(request.param == "NumPy"))
         yield request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")

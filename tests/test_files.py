@@ -94,6 +94,23 @@ class TestReplacing:
                 file.write(content)
         assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
 
+    @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+    def test_the_old_file_gets_its_name_back_if_the_new_one_cannot_take_it(self, tmp_path, monkeypatch, error):
+        path, previous = tmp_path / "file", tmp_path / "before"
+        path.write_bytes(b"old")
+        replace = Path.replace
+
+        def replace_all_but_the_new(source, target):
+            if source not in (path, previous):
+                raise error
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", replace_all_but_the_new)
+        with pytest.raises(error), files.replacing(path, previous=previous) as file:
+            file.write(b"new")
+        assert path.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [path]
+
     def test_a_symbolic_link_stays_one(self, tmp_path):
         (tmp_path / "folder").mkdir()
         link, path = tmp_path / "link", tmp_path / "folder" / "file"

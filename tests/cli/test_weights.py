@@ -8,7 +8,7 @@ import pytest
 from fastconv.weights import SOURCES, cache_dir
 from fastconv.weights import fetch as fetching
 
-MAT = SOURCES["vgg19"].filename
+MAT, BIN = (SOURCES[name].filename for name in ("vgg19", "vgg19-q8"))
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -105,6 +105,15 @@ def test_check_goes_on_after_a_wrong_file(run, published_mat):
     first, second = out.splitlines()
     assert re.match(r"wrong {2}weights/vgg19\.npz: truncated or damaged", first)
     assert second.startswith(f"ok     weights/{MAT}")
+
+
+def test_check_does_not_forget_a_wrong_file_for_a_good_one_before_it(run, published_mat):
+    (published_mat.parent / BIN).write_bytes(b"<html>")
+    code, out, err = run("weights", "check")
+    assert (code, err) == (3, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"ok     weights/{MAT}")
+    assert second.startswith(f"wrong  weights/{BIN}: an HTML page")
 
 
 @pytest.mark.parametrize("argv", [(), ("vgg19-keras",)])

@@ -1,14 +1,8 @@
-"""Fixtures of the tests of kernels: element types, and work that is cut into shares."""
+"""Work that is cut into shares."""
 
-import numpy as np
 import pytest
 
 from fastconv.jit import threads as running
-
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
 
 
 @pytest.fixture(params=[1, 2, 3])

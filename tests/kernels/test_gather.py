@@ -15,11 +15,6 @@ from .helpers import Output, integers, surrounded
 NONE = Taps.of(0, [(0, 0)], [(0, 0)], (1, 1, 1))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def products(x, taps, weight, grid, groups):
     """Return the sums over taps of weights, (group, row, any), times pixels, 0 outside: (image, group * row, y, x)."""
     images, channels, height, width = x.shape

