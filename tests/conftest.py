@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numba
@@ -77,6 +78,14 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setattr("fastconv.weights.search._CHECKOUT", None)
     monkeypatch.setattr("fastconv.weights.search._PACKAGE", "no_such_package")
     return tmp_path
+
+
+@pytest.fixture
+def homeless(isolated, monkeypatch):
+    """As `isolated`, but the cache would be in the home of a user that there is not."""
+    if sys.platform == "win32":
+        pytest.skip("the homes of other users are guessed there")
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", "~nosuchuser/x")
 
 
 @pytest.fixture

@@ -44,8 +44,17 @@ class TestCacheDirectory:
     def test_it_is_not_in_the_current_folder_for_want_of_a_home(self, monkeypatch):
         monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
         monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache/fastconv"))
-        with pytest.raises(RuntimeError, match="set FASTCONV_CACHE_DIR"):
+        with pytest.raises(OSError, match="set FASTCONV_CACHE_DIR"):
             files.cache_dir()
+        self.check_that_kernels_do_without()
+
+    def test_one_in_a_home_that_there_is_not(self, homeless):
+        with pytest.raises(OSError, match="FASTCONV_CACHE_DIR is '~nosuchuser/x'"):
+            files.cache_dir()
+        self.check_that_kernels_do_without()
+
+    @staticmethod
+    def check_that_kernels_do_without():
         cache.cache_dir.cache_clear()
         try:
             assert cache.cache_dir() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastconv import files
@@ -11,7 +13,7 @@ from . import cache, foreign
 from .errors import MissingWeightsError
 from .fetch import fetch
 from .model import VGGWeights
-from .registry import SOURCES
+from .registry import SOURCES, by_hand
 
 
 def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGGWeights:
@@ -22,14 +24,30 @@ def download(name: str, *, progress: bool = True, log: Log | None = None) -> VGG
     log = log or unheard
     source = SOURCES[name]
     log(f"fetching {name}, {source.download_size / 1e6:.1f} MB, from {source.origin}: {source.summary}")
-    try:
+    with _missing_if_unwritable(name, "the user's cache"):
         kept = cache.make_cache_dir()
         files.remove_remains(kept)
-        with files.temporary_folder(kept) as folder:
-            fetched = fetch(source, Path(folder), progress=progress)
-            return cache.keep(foreign.read(fetched, files.digest(fetched)))
+        temporary = files.temporary_folder(kept)
+    with temporary as folder:
+        weights = _fetch_and_read(name, Path(folder), progress)
+        with _missing_if_unwritable(name, str(kept)):
+            return cache.keep(weights)
+
+
+@contextmanager
+def _missing_if_unwritable(name: str, place: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MissingWeightsError(
-            f"downloading {name}: {cache.cache_dir()} cannot be written ({error}); "
-            "FASTCONV_CACHE_DIR chooses another folder"
+            f"downloading {name}: {place} cannot be written ({error}); FASTCONV_CACHE_DIR chooses another folder"
         ) from error
+
+
+def _fetch_and_read(name: str, folder: Path, progress: bool) -> VGGWeights:
+    source = SOURCES[name]
+    try:
+        fetched = fetch(source, folder, progress=progress)
+        return foreign.read(fetched, files.digest(fetched))
+    except OSError as error:  # of any cause: a full disk, or a file that something else has taken away
+        raise MissingWeightsError(f"downloading {name} failed: {error}. {by_hand(source)}") from error

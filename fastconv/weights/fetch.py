@@ -152,6 +152,7 @@ def _run(command: list[str], folder: Path, source: Source) -> None:
             stdout=sys.__stderr__,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # one byte of another encoding would hide the whole message
             check=False,
         )
     except OSError as error:

@@ -22,6 +22,15 @@ def test_list(run, published_mat):
     assert out.splitlines()[-1] == f"found vgg19: weights/{MAT} (./weights)"
 
 
+@pytest.mark.usefixtures("homeless")
+def test_no_home_takes_a_line(run, published_mat):
+    code, out, err = run("weights", "list")
+    assert code == 0
+    assert out.endswith(f"vgg19: weights/{MAT} (./weights)\n")
+    assert err.startswith("fastconv: the user cache is passed over: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
+    assert len(err.splitlines()) == 1
+
+
 def test_fetch_prints_what_is_there(run, published_mat):
     assert run("weights", "fetch", "vgg19") == (0, f"weights/{MAT}\n", "")
 

