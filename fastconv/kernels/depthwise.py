@@ -136,7 +136,7 @@ class Plan:
     taps: np.ndarray
 
     def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
-        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`."""
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather_plan.Plan.run`."""
         job = self.job.copy()
         job.operands = operands(x, packed, bias, relu, out)
         with scratch.borrow(self.scratch_bytes) as memory:
@@ -145,7 +145,7 @@ class Plan:
 
 
 def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
-    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.gather.plan`."""
+    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.gather_plan.plan`."""
     images, channels, _, _ = x_shape
     planes = images * channels
     outputs = grid.height * grid.width
