@@ -16,7 +16,8 @@ from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
 from fastconv.sizes import ceil_div
 
-from . import depthwise, depthwise_3x3, gather_plan, gather_weights, layout, scratch
+from . import depthwise, depthwise_3x3, gather_plan, gather_weights, scratch
+from .interleaving import interleave
 from .taps import Grid, Taps, forward_taps, input_grad_taps, useful_copy
 
 Plan: TypeAlias = gather_plan.Plan | depthwise.Plan | depthwise_3x3.Plan
@@ -82,7 +83,7 @@ def _interleave(
             elif phase.plan is not None:
                 phase.plan.run(grad, packed, None, False, result)
         known = [result if phase.plan else None for phase, result in zip(phases, planes, strict=True)]
-        layout.interleave(known, stride, out)
+        interleave(known, stride, out)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ import numpy as np
 from fastconv import jit
 from fastconv.sizes import ceil_div
 
-from . import layout, scratch
+from . import scratch
 from .gather import GatherJob, Input, Output, Positions, Tap, TapTable, Weights, gather_kernel, scratch_bytes
 from .gather_weights import block_depth
 from .microkernel import tile_columns, tile_rows
 from .operands import operands
+from .padding import PaddedPlane, pad
 from .taps import Grid, Taps, extremes, offsets_in_copy
 
 B_BLOCK_BYTES = 64 << 10  # an eighth of a small L2 cache; a block of A takes a quarter, and C what it needs
@@ -65,7 +66,7 @@ class Plan:
     threads: int
     scratch_bytes: int
     tables: tuple[np.ndarray, ...]
-    copy: layout.PaddedPlane | None
+    copy: PaddedPlane | None
     copy_size: int
 
     def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
@@ -90,7 +91,7 @@ class Plan:
     def copy_input(self, x: np.ndarray, to: np.ndarray) -> None:
         """Make the plan's copy of the input, in an array of `copy_size` elements."""
         assert self.copy is not None
-        layout.pad(x, self.copy, to, self.threads)
+        pad(x, self.copy, to, self.threads)
 
     def multiply(
         self, source: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray
@@ -105,7 +106,7 @@ class Plan:
 
 def plan(
     x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, rows: int, groups: int, grid: Grid,
-    max_threads: int, copy: layout.PaddedPlane | None,
+    max_threads: int, copy: PaddedPlane | None,
 ) -> Plan | None:  # fmt: skip
     """Plan one implicit matrix product.
 
