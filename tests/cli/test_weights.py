@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from fastconv.weights import SOURCES, cache_dir
-from fastconv.weights import fetch as fetching
+from fastconv.weights import SOURCES, cache_dir, downloading
 
 MAT = SOURCES["vgg19"].filename
 
@@ -42,7 +41,7 @@ def test_fetch_downloads(run, published_mat, monkeypatch):
         path.write_bytes(content)
         return path
 
-    monkeypatch.setattr(fetching, "_file", download)
+    monkeypatch.setattr(downloading, "download_file", download)
     code, out, err = run("weights", "fetch", "vgg19")
     assert code == 0
     (kept,) = cache_dir().iterdir()

@@ -20,12 +20,12 @@ import os
 from fastconv import files
 from fastconv.weights import downloading
 
-def fetch(source, folder, progress):
+def download(source, folder, progress):
     (folder / "half").touch()
     with files.replacing(folder.parent / "vgg19.npz"):
         os._exit(0)
 
-downloading.fetch = fetch
+downloading._download_checked = download
 downloading.download("vgg19")
 """
 
@@ -40,7 +40,7 @@ class TestRemains:
                 downloading.download("vgg19")
             return sorted(path.name for path in cache_dir().iterdir())
 
-        monkeypatch.setattr(downloading, "fetch", raiser(MissingWeightsError("no network")))
+        monkeypatch.setattr(downloading, "_download_checked", raiser(MissingWeightsError("no network")))
         cache_dir().mkdir(parents=True)
         return run
 
