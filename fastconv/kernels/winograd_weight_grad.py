@@ -22,7 +22,7 @@ from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Bytes, Elements, Words
 from fastconv.sizes import ceil_div, round_up
 
-from . import layout, scratch
+from . import scratch, transposing
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns, tile_rows
 from .pointers import elements_at, nowhere, record, records_at
 from .simd import as_type, fma, lanes_of, load, splat, store
@@ -239,10 +239,10 @@ def _weight_grad_of_group(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometr
     with scratch.borrow_arrays(x.dtype, *shapes) as (transposed, v, e, sums, result, each):
         job.gradient.first, job.v.first, job.e.first = map(jit.address_of, (transposed, v, e))
         job.sums.first, job.result, job.scratch = map(jit.address_of, (sums, result, each))
-        layout.transpose_panels(grad_output[:, of_group].reshape(g.n, filters, pixels), transposed, threads)
+        transposing.transpose_panels(grad_output[:, of_group].reshape(g.n, filters, pixels), transposed, threads)
         _add_up(job, plan, x.dtype, threads)
         filter_kernel(job, x.dtype, threads)
-        layout.transpose(result[:, :, :filters], out[of_group].reshape(1, filters, 9 * channels), threads)
+        transposing.transpose(result[:, :, :filters], out[of_group].reshape(1, filters, 9 * channels), threads)
 
 
 def _add_up(job: WeightGradJob, plan: Plan, dtype: np.dtype, threads: int) -> None:

@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from fastconv.weights import SOURCES, cache_dir
-from fastconv.weights import fetch as fetching
+from fastconv.weights import SOURCES, cache_dir, downloading
 
 MAT, BIN = (SOURCES[name].filename for name in ("vgg19", "vgg19-q8"))
 
@@ -51,7 +50,7 @@ def test_fetch_downloads(run, published_mat, monkeypatch):
         path.write_bytes(content)
         return path
 
-    monkeypatch.setattr(fetching, "_file", download)
+    monkeypatch.setattr(downloading, "download_file", download)
     code, out, err = run("weights", "fetch", "vgg19")
     assert code == 0
     (kept,) = cache_dir().iterdir()

@@ -33,11 +33,6 @@ from fastconv.traces import BLOCKED
 from .toom_cook import POINTS, both_ways, close, matrices
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @pytest.mark.parametrize(("outputs", "taps"), [(4, 3), (2, 3), (3, 4)])
 def test_the_matrices_convolve(outputs, taps, rng):
     a, g, b = matrices(outputs, taps)

@@ -24,11 +24,6 @@ TILE, PATCH, PLACES = 4, 6, 36
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
 def scratch(threads):
     """Memory for each of the threads, and how much each has."""
     each = TEMPORARY_BYTES + 64 * ctypes.sizeof(Run)

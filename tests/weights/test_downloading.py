@@ -20,12 +20,12 @@ import os
 from fastconv import files
 from fastconv.weights import downloading
 
-def fetch(source, folder, progress):
+def download(source, folder, progress):
     (folder / "half").touch()
     with files.replacing(folder.parent / "vgg19.npz"):
         os._exit(0)
 
-downloading.fetch = fetch
+downloading._download_checked = download
 downloading.download("vgg19")
 """
 
@@ -45,17 +45,17 @@ class TestWhatFailed:
             downloading.download("vgg19")
 
     def test_fetching(self, monkeypatch):
-        monkeypatch.setattr(downloading, "fetch", raiser(TimeoutError("timed out")))
+        monkeypatch.setattr(downloading, "_download_checked", raiser(TimeoutError("timed out")))
         with pytest.raises(MissingWeightsError, match=r"^downloading vgg19 failed: timed out\. By hand: "):
             downloading.download("vgg19")
 
     def test_reading(self, monkeypatch):
-        monkeypatch.setattr(downloading, "fetch", lambda source, folder, progress: folder / "gone")
+        monkeypatch.setattr(downloading, "_download_checked", lambda source, folder, progress: folder / "gone")
         with pytest.raises(MissingWeightsError, match=r"^downloading vgg19 failed: .*gone'\. By hand: "):
             downloading.download("vgg19")
 
     def test_keeping(self, network, monkeypatch):
-        monkeypatch.setattr(downloading, "fetch", lambda source, folder, progress: network(folder, MAT))
+        monkeypatch.setattr(downloading, "_download_checked", lambda source, folder, progress: network(folder, MAT))
         monkeypatch.setattr(downloading.cache, "keep", raiser(OSError("No space left on device")))
         with pytest.raises(MissingWeightsError) as raised:
             downloading.download("vgg19")
@@ -72,7 +72,7 @@ class TestRemains:
                 downloading.download("vgg19")
             return sorted(path.name for path in cache_dir().iterdir())
 
-        monkeypatch.setattr(downloading, "fetch", raiser(MissingWeightsError("no network")))
+        monkeypatch.setattr(downloading, "_download_checked", raiser(MissingWeightsError("no network")))
         cache_dir().mkdir(parents=True)
         return run
 

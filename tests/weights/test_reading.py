@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastconv.weights import SOURCES, WrongFileError, cache_dir, converted, foreign, load
+from fastconv.weights import SOURCES, WrongFileError, cache_dir, converted, find, foreign, load, load_file
 from fastconv.weights.formats import Kind
 
 from .. import weight_files
-from .helpers import BIN, MAT
+from .helpers import BIN, MAT, deviation
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -124,3 +124,32 @@ def test_right_name_and_size_with_another_content(network, publish, tmp_path):
     path.write_bytes(content)
     with pytest.raises(WrongFileError, match="not the published file"):
         load(path)
+
+
+@pytest.mark.weights
+def test_real_weights_found_on_this_machine(monkeypatch, true_layers):
+    """Every file that a user of this machine would get: exact ones to the last bit, rounded ones within 1 %."""
+    monkeypatch.undo()
+    paths = {found.path for found in find()}
+    if not paths:
+        pytest.skip("no weights found")
+    for path in paths:
+        weights = load_file(path)
+        bound = 0.01 if not weights.exact else 0
+        assert max(deviation(weights, true_layers).values()) <= bound
+
+
+@pytest.mark.usefixtures("tidy")
+def test_real_shapes_in_the_rounded_format(full_layers, tmp_path):
+    rounded = {name: (_round(kernel), bias) for name, (kernel, bias) in full_layers.items()}
+    path = tmp_path / "rounded.bin"
+    weight_files.write_quantized(path, rounded)
+    weights = load_file(path)
+    path.unlink()
+    for name, (kernel, _) in rounded.items():
+        np.testing.assert_array_equal(weights.layers[name][0], kernel)
+
+
+def _round(kernel):
+    step = np.abs(kernel).max() / np.float32(127)
+    return np.round(kernel / step) * step
