@@ -48,6 +48,16 @@ class TestCacheDirectory:
             files.cache_dir()
         self.check_that_kernels_do_without()
 
+    def test_no_home_by_platformdirs_own_word(self, monkeypatch):
+        def refuse(*_, **__):
+            raise RuntimeError("could not determine the home directory")
+
+        monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
+        monkeypatch.setattr(platformdirs, "user_cache_path", refuse)
+        with pytest.raises(OSError, match=r"home directory; or set FASTCONV_CACHE_DIR"):
+            files.cache_dir()
+        self.check_that_kernels_do_without()
+
     def test_one_in_a_home_that_there_is_not(self, homeless):
         with pytest.raises(OSError, match="FASTCONV_CACHE_DIR is '~nosuchuser/x'"):
             files.cache_dir()
