@@ -24,11 +24,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .contest import LONG_CALL, SETTLE
+
+if TYPE_CHECKING:
+    import torch
 
 OURS = "fastconv"
 RIVALS = ("PyTorch NCHW", "PyTorch NHWC")
@@ -68,25 +71,54 @@ def our_losses(size: int, weights: Path, steps: int) -> Iterator[float]:
 def torch_losses(size: int, weights: Path, steps: int, *, channels_last: bool) -> Iterator[float]:
     """Run PyTorch's transfer; yield the loss of each step when it is done."""
     import torch
-    from torch.nn.functional import conv2d, max_pool2d
 
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    with np.load(weights) as archive:
-        layers = [
-            [
-                (
-                    torch.from_numpy(archive[f"conv{block}_{n}.weight"]).contiguous(memory_format=layout),
-                    torch.from_numpy(archive[f"conv{block}_{n}.bias"]),
-                )
-                for n in range(1, count + 1)
-            ]
-            for block, count in enumerate(BLOCKS, start=1)
-        ]
-    mean = torch.tensor(MEAN)[:, None, None]
+    content = _torch_picture(size, 1, layout)
+    objective = _TorchObjective(_TorchNetwork(weights, layout), content, _torch_picture(size, 2, layout))
+    image = content.clone(memory_format=torch.preserve_format).requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=LEARNING_RATE, betas=BETAS)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = objective.loss(image)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            image.clamp_(0, 255)
+        yield loss.item()
 
-    def features(image: torch.Tensor) -> dict[str, torch.Tensor]:
-        found, x = {}, image - mean
-        for block, convolutions in enumerate(layers, start=1):
+
+def _torch_picture(size: int, seed: int, layout: torch.memory_format) -> torch.Tensor:
+    import torch
+
+    planes = torch.from_numpy(picture(size, seed).transpose(2, 0, 1)[None].astype(np.float32))
+    return planes.contiguous(memory_format=layout)
+
+
+class _TorchNetwork:
+    """VGG-19 down to the last layer that a loss needs."""
+
+    def __init__(self, weights: Path, layout: torch.memory_format) -> None:
+        import torch
+
+        self.layout = layout
+        self._mean = torch.tensor(MEAN)[:, None, None]
+        with np.load(weights) as archive:
+            self._blocks = [
+                [
+                    (
+                        torch.from_numpy(archive[f"conv{block}_{n}.weight"]).contiguous(memory_format=layout),
+                        torch.from_numpy(archive[f"conv{block}_{n}.bias"]),
+                    )
+                    for n in range(1, count + 1)
+                ]
+                for block, count in enumerate(BLOCKS, start=1)
+            ]
+
+    def features(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        from torch.nn.functional import conv2d, max_pool2d
+
+        found, x = {}, image - self._mean
+        for block, convolutions in enumerate(self._blocks, start=1):
             if block > 1:
                 x = max_pool2d(x, 2)
             for n, (weight, bias) in enumerate(convolutions, start=1):
@@ -95,39 +127,36 @@ def torch_losses(size: int, weights: Path, steps: int, *, channels_last: bool) -
                     found[f"relu{block}_{n}"] = x
         return found
 
-    def gram(feature: torch.Tensor) -> torch.Tensor:
-        if channels_last:  # a view in either layout
+    def gram(self, feature: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        if self.layout == torch.channels_last:  # a view in either layout
             flat = feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])
             return flat.T @ flat / len(flat)
         flat = feature.reshape(feature.shape[1], -1)
         return flat @ flat.T / flat.shape[1]
 
-    def tensor(rgb: np.ndarray) -> torch.Tensor:
-        planes = torch.from_numpy(rgb.transpose(2, 0, 1)[None].astype(np.float32))
-        return planes.contiguous(memory_format=layout)
 
-    with torch.no_grad():
-        content = tensor(picture(size, 1))
-        target = features(content)[CONTENT_LAYER].clone()
-        style = features(tensor(picture(size, 2)))
-        grams = {name: gram(style[name]) for name in STYLE_LAYERS}
-        del style
-    content_scale = ALPHA / target.square().sum()
-    style_scales = {name: BETA / len(STYLE_LAYERS) / a.square().sum() for name, a in grams.items()}
-    image = content.clone(memory_format=torch.preserve_format).requires_grad_()
-    optimizer = torch.optim.Adam([image], lr=LEARNING_RATE, betas=BETAS)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        found = features(image)
-        loss = content_scale * (found[CONTENT_LAYER] - target).square().sum()
-        for name, a in grams.items():
-            loss = loss + style_scales[name] * (gram(found[name]) - a).square().sum()
-        del found
-        loss.backward()
-        optimizer.step()
+class _TorchObjective:
+    """The loss of an image, with targets that are computed beforehand."""
+
+    def __init__(self, network: _TorchNetwork, content: torch.Tensor, style: torch.Tensor) -> None:
+        import torch
+
+        self._network = network
         with torch.no_grad():
-            image.clamp_(0, 255)
-        yield loss.item()
+            self._target = network.features(content)[CONTENT_LAYER].clone()
+            features = network.features(style)
+            self._grams = {name: network.gram(features[name]) for name in STYLE_LAYERS}
+        self._content_scale = ALPHA / self._target.square().sum()
+        self._style_scales = {name: BETA / len(STYLE_LAYERS) / a.square().sum() for name, a in self._grams.items()}
+
+    def loss(self, image: torch.Tensor) -> torch.Tensor:
+        found = self._network.features(image)
+        loss = self._content_scale * (found[CONTENT_LAYER] - self._target).square().sum()
+        for name, a in self._grams.items():
+            loss = loss + self._style_scales[name] * (self._network.gram(found[name]) - a).square().sum()
+        return loss
 
 
 def losses(name: str, size: int, weights: Path, steps: int, threads: int) -> Iterator[float]:

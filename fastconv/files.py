@@ -26,16 +26,22 @@ def cache_dir() -> Path:
 
     Raises
     ------
-    RuntimeError
-        If the user has no home directory.
+    OSError
+        If the home directory that it would be in is unknown.
     """
     if chosen := os.environ.get("FASTCONV_CACHE_DIR"):
-        return Path(chosen).expanduser()
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError as error:
+            raise OSError(f"FASTCONV_CACHE_DIR is {chosen!r}, and there is no such home directory") from error
     from platformdirs import user_cache_path  # here, since importing the package shall stay fast
 
-    path = user_cache_path("fastconv", appauthor=False)
+    try:
+        path = user_cache_path("fastconv", appauthor=False)
+    except RuntimeError as error:
+        raise OSError(f"{error}; or set FASTCONV_CACHE_DIR to the directory to use") from error
     if not path.is_absolute():  # so with older versions of platformdirs; what lies in the current folder is not ours
-        raise RuntimeError(f"the cache directory would be {path}; set FASTCONV_CACHE_DIR to the one to use")
+        raise OSError(f"the cache directory would be {path}; set FASTCONV_CACHE_DIR to the one to use")
     return path
 
 

@@ -1,9 +1,10 @@
-"""Fixtures that several test files share: both backends, real numbers, and places for files."""
+"""Fixtures that several test files share: both backends, random and real numbers, and places for files."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numba
@@ -24,6 +25,16 @@ def each_backend(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", int(request.param == "NumPy"))
         yield request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +78,14 @@ def isolated(tmp_path, monkeypatch):
     monkeypatch.setattr("fastconv.weights.search._CHECKOUT", None)
     monkeypatch.setattr("fastconv.weights.search._PACKAGE", "no_such_package")
     return tmp_path
+
+
+@pytest.fixture
+def homeless(isolated, monkeypatch):
+    """As `isolated`, but the cache would be in the home of a user that there is not."""
+    if sys.platform == "win32":
+        pytest.skip("the homes of other users are guessed there")
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", "~nosuchuser/x")
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from fastconv import arrays, checks
 
+from .helpers import misaligned
+
 X, WEIGHT = (2, 4, 7, 9), (6, 4, 3, 2)
 
 
@@ -206,13 +208,6 @@ def test_other_dtypes_are_named(dtype):
 def test_a_mix_of_dtypes_names_both():
     with pytest.raises(TypeError, match=r"^x and weight must all be .*, got x float32 and weight float64"):
         checks.float_arrays(x=np.zeros(3, np.float32), weight=np.zeros(3))
-
-
-def misaligned(array):
-    buffer = np.empty(array.nbytes + 1, np.uint8)
-    shifted = buffer[1:].view(array.dtype).reshape(array.shape)
-    shifted[...] = array
-    return shifted
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import fastconv
 from fastconv import checks
 from fastconv.algorithms import ALGORITHMS
 
+from .helpers import misaligned, nan_like
+
 # A convolution that asks for all that there is, and the algorithms that can compute it, and so any.
 DEMANDING = checks.conv_geometry((1, 4, 9, 9), (4, 2, 3, 2), checks.conv_numbers((2, 3), (2, 1), (1, 2), 2))
 GENERAL = [name for name in sorted(ALGORITHMS) if ALGORITHMS[name].why_not(DEMANDING, "forward") is None]
@@ -34,11 +36,6 @@ def algorithm(request):
     return request.param
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture
 def make(dtype):
     """Return a function that makes random numbers."""
@@ -52,10 +49,6 @@ def assert_close(got, expected):
     assert got.dtype == expected.dtype
     assert got.flags.c_contiguous
     assert np.abs(got - expected).max() <= BOUNDS[got.dtype] * np.sqrt(np.mean(np.square(expected)))
-
-
-def nan_like(array):
-    return np.full_like(array, np.nan)
 
 
 # --- values -----------------------------------------------------------------------------------------------
@@ -132,7 +125,7 @@ def test_winograd_spreads_nan_and_inf_within_tiles_and_no_further(make):
 @pytest.mark.parametrize("name", ["winograd", "winograd2"])
 def test_winograd_does_not_overflow_200_times_below_the_largest_number(make, dtype, name):
     signs = np.sign(make(1, 4, 12, 12)), np.sign(make(4, 4, 3, 3))
-    x, weight = signs[0] * dtype(np.finfo(dtype).max / 200), signs[1] / dtype(36)
+    x, weight = signs[0] * dtype.type(np.finfo(dtype).max / 200), signs[1] / dtype.type(36)
     out = fastconv.conv2d(x, weight, padding=1, algorithm=name)
     np.testing.assert_allclose(out, fastconv.conv2d(x, weight, padding=1, algorithm="direct"), atol=1e-4 * x.max())
 
@@ -205,13 +198,6 @@ def test_no_rows(make, n):
 
 
 # --- arrays in, arrays out ----------------------------------------------------------------------------------
-
-
-def misaligned(array):
-    buffer = np.empty(array.nbytes + 1, np.uint8)
-    shifted = buffer[1:].view(array.dtype).reshape(array.shape)
-    shifted[...] = array
-    return shifted
 
 
 FORMS = {

@@ -44,8 +44,27 @@ class TestCacheDirectory:
     def test_it_is_not_in_the_current_folder_for_want_of_a_home(self, monkeypatch):
         monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
         monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: Path("~/.cache/fastconv"))
-        with pytest.raises(RuntimeError, match="set FASTCONV_CACHE_DIR"):
+        with pytest.raises(OSError, match="set FASTCONV_CACHE_DIR"):
             files.cache_dir()
+        self.check_that_kernels_do_without()
+
+    def test_no_home_by_platformdirs_own_word(self, monkeypatch):
+        def refuse(*_, **__):
+            raise RuntimeError("could not determine the home directory")
+
+        monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
+        monkeypatch.setattr(platformdirs, "user_cache_path", refuse)
+        with pytest.raises(OSError, match=r"home directory; or set FASTCONV_CACHE_DIR"):
+            files.cache_dir()
+        self.check_that_kernels_do_without()
+
+    def test_one_in_a_home_that_there_is_not(self, homeless):
+        with pytest.raises(OSError, match="FASTCONV_CACHE_DIR is '~nosuchuser/x'"):
+            files.cache_dir()
+        self.check_that_kernels_do_without()
+
+    @staticmethod
+    def check_that_kernels_do_without():
         cache.cache_dir.cache_clear()
         try:
             assert cache.cache_dir() is None
@@ -93,6 +112,23 @@ class TestReplacing:
             with files.replacing(path, previous=previous) as file:
                 file.write(content)
         assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
+
+    @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+    def test_the_old_file_gets_its_name_back_if_the_new_one_cannot_take_it(self, tmp_path, monkeypatch, error):
+        path, previous = tmp_path / "file", tmp_path / "before"
+        path.write_bytes(b"old")
+        replace = Path.replace
+
+        def replace_all_but_the_new(source, target):
+            if source not in (path, previous):
+                raise error
+            return replace(source, target)
+
+        monkeypatch.setattr(Path, "replace", replace_all_but_the_new)
+        with pytest.raises(error), files.replacing(path, previous=previous) as file:
+            file.write(b"new")
+        assert path.read_bytes() == b"old"
+        assert list(tmp_path.iterdir()) == [path]
 
     def test_a_symbolic_link_stays_one(self, tmp_path):
         (tmp_path / "folder").mkdir()

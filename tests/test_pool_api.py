@@ -6,15 +6,12 @@ import pytest
 import fastconv
 from fastconv.reference import loops
 
+from .helpers import nan_like
+
 NAN, INF = np.nan, np.inf
 
 
 pytestmark = pytest.mark.usefixtures("each_backend")
-
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
 
 
 @pytest.fixture
@@ -27,10 +24,6 @@ def make(dtype):
 @pytest.fixture
 def bound(dtype):
     return 1e-6 if dtype == np.float32 else 1e-14
-
-
-def nan_like(array):
-    return np.full_like(array, np.nan)
 
 
 def same(got, expected):

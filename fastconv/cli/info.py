@@ -6,6 +6,7 @@ import argparse
 
 from fastconv import __version__
 from fastconv.cli.errors import Exit
+from fastconv.cli.messages import say
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,7 +23,7 @@ def _run(args: argparse.Namespace) -> Exit:
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
         print(f"{name:{width}}{value}")
-    for line in list(map(str, find())) or ["none found; a first use downloads them"]:
+    for line in list(map(str, find(log=say))) or ["none found; a first use downloads them"]:
         print(f"{'weights':{width}}{line}")
     return Exit.DONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from fastconv.cli.errors import CommandError, Exit
 from fastconv.cli.messages import say
@@ -58,12 +59,27 @@ def errors_with_codes() -> Iterator[None]:
 
 @contextmanager
 def image_warnings_in_a_line(log: Log | None) -> Iterator[None]:
-    """Say in a line what is ignored or dropped of a picture, if there is a `log`."""
+    """Say in a line what is ignored or dropped of a picture, if there is a `log`; other warnings stay as they are."""
     import warnings
 
     from fastconv.style.images import ImageWarning
 
+    show_as_usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ImageWarning):
+            say(str(message))
+        else:
+            show_as_usual(message, category, filename, lineno, file, line)
+
     with warnings.catch_warnings():
         warnings.simplefilter("always" if log else "ignore", ImageWarning)
-        warnings.showwarning = lambda message, *_: say(str(message))
+        warnings.showwarning = show
         yield

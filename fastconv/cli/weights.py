@@ -39,7 +39,7 @@ def _list(args: argparse.Namespace) -> Exit:
     for source in SOURCES.values():
         print(f"{source.name:12} {source.download_size / 1e6:6.1f} MB  {source.summary}")
         print(f"{'':12} {source.origin}")
-    for found in find():
+    for found in find(log=say):
         print(f"found {found}")
     return Exit.DONE
 
@@ -77,7 +77,7 @@ def _files_to_check(source: str | None) -> list[Path]:
     if source is not None and source not in SOURCES:
         return [Path(source)]
     names = SOURCES if source is None else [source]
-    paths = [found.path for found in find(names)]
+    paths = [found.path for found in find(names, log=say)]
     if not paths:
         raise MissingWeightsError(f"weights check: no file found for {' or '.join(names)}")
     return paths

@@ -94,7 +94,7 @@ def cache_dir() -> Path | None:
         probe.touch()
         probe.unlink()
         files.remove_remains(path)
-    except (OSError, RuntimeError):  # the second where the user has no home
+    except OSError:
         return None
     return path
 

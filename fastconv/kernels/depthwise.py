@@ -1,8 +1,8 @@
 """Depthwise convolution: every channel has a kernel of its own, so there is no matrix product to speak of.
 
 A thread takes one plane after the other, copies it with its padding (columns sorted by the phase of the stride, see
-:mod:`fastconv.kernels.layout`) to where it stays in cache, and slides the kernel over it: a few vectors of outputs at a
-time, one multiply-add for each tap. What it costs is reading each vector of the copy once for each tap.
+:mod:`fastconv.kernels.padding`) to where it stays in cache, and slides the kernel over it: a few vectors of outputs at
+a time, one multiply-add for each tap. What it costs is reading each vector of the copy once for each tap.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from fastconv import jit
 from fastconv.jit.records import Elements, Words
 from fastconv.sizes import round_up
 
-from . import layout, scratch
+from . import scratch
 from .operands import Operands, operands
+from .padding import PaddedPlane, pad_plane
 from .pointers import record
 from .simd import fma, lanes_of, load, rectified, splat, store, store_first
 from .taps import Grid, Taps, copy_of, offsets_in_copy
@@ -28,7 +29,7 @@ class DepthwiseJob(jit.Record):
     operands: Operands
     # input planes, and how each is copied
     planes: int
-    plane: layout.PaddedPlane
+    plane: PaddedPlane
     # where each tap reads in a copy; weights are (channel, tap)
     taps: Words
     depth: int
@@ -96,7 +97,7 @@ def depthwise_kernel(t, threads, zero, address):
     out_plane = job.out_height * job.out_width
     for plane in range(job.planes * t // threads, job.planes * (t + 1) // threads):
         channel = plane % job.channels
-        layout.pad_plane(zero, job.plane, job.operands.x + plane * job.plane.height * job.plane.width, copy)
+        pad_plane(zero, job.plane, job.operands.x + plane * job.plane.height * job.plane.width, copy)
         weights = job.operands.weights + channel * job.depth
         bias = splat(zero)
         if job.operands.bias:
@@ -136,7 +137,7 @@ class Plan:
     taps: np.ndarray
 
     def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
-        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`."""
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather_plan.Plan.run`."""
         job = self.job.copy()
         job.operands = operands(x, packed, bias, relu, out)
         with scratch.borrow(self.scratch_bytes) as memory:
@@ -145,7 +146,7 @@ class Plan:
 
 
 def plan(x_shape: tuple[int, int, int, int], dtype: np.dtype, taps: Taps, grid: Grid, max_threads: int) -> Plan | None:
-    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.gather.plan`."""
+    """Plan a depthwise convolution; arguments and result as those of :func:`fastconv.kernels.gather_plan.plan`."""
     images, channels, _, _ = x_shape
     planes = images * channels
     outputs = grid.height * grid.width

@@ -260,7 +260,7 @@ class Plan:
     spread: bool = False  # whether it is the gradient by the input at stride 2
 
     def run(self, x: np.ndarray, packed: np.ndarray, bias: np.ndarray | None, relu: bool, out: np.ndarray) -> None:
-        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather.Plan.run`."""
+        """Compute the convolution; arguments as those of :meth:`fastconv.kernels.gather_plan.Plan.run`."""
         job = self.job.copy()
         job.operands = operands(x, packed, bias, relu, out)
         kernel = spread_kernel if self.spread else slide_kernel

@@ -16,10 +16,11 @@ from fastconv import jit
 from fastconv.geometry import ConvGeometry, Pass
 from fastconv.sizes import ceil_div
 
-from . import depthwise, depthwise_3x3, gather, gather_weights, layout, scratch
+from . import depthwise, depthwise_3x3, gather_plan, gather_weights, scratch
+from .interleaving import interleave
 from .taps import Grid, Taps, forward_taps, input_grad_taps, useful_copy
 
-Plan: TypeAlias = gather.Plan | depthwise.Plan | depthwise_3x3.Plan
+Plan: TypeAlias = gather_plan.Plan | depthwise.Plan | depthwise_3x3.Plan
 
 
 class Phase(NamedTuple):
@@ -70,19 +71,19 @@ def _interleave(
     n, channels = out.shape[:2]
     shapes = [(n, channels, phase.rows, phase.columns) for phase in phases]
     # All phases read the same copy of the gradient.
-    copying = next((p.plan for p in phases if isinstance(p.plan, gather.Plan) and p.plan.copy is not None), None)
+    copying = next((p.plan for p in phases if isinstance(p.plan, gather_plan.Plan) and p.plan.copy is not None), None)
     copy_size = copying.copy_size if copying else 0
     with scratch.borrow_arrays(out.dtype, *shapes, (copy_size,)) as (*planes, copy):
         if copying:
             copying.copy_input(grad, copy)
         source = copy if copying else grad
         for phase, packed, result in zip(phases, packing, planes, strict=True):
-            if isinstance(phase.plan, gather.Plan):
+            if isinstance(phase.plan, gather_plan.Plan):
                 phase.plan.multiply(source, packed, None, False, result)
             elif phase.plan is not None:
                 phase.plan.run(grad, packed, None, False, result)
         known = [result if phase.plan else None for phase, result in zip(phases, planes, strict=True)]
-        layout.interleave(known, stride, out)
+        interleave(known, stride, out)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def _forward_plan(g: ConvGeometry, dtype: np.dtype, threads: int) -> Plan | None
     if g.is_depthwise:
         return depthwise.plan(shape, dtype, taps, grid, threads)
     copy = useful_copy(taps, shape, grid, dtype)
-    return gather.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, threads, copy)
+    return gather_plan.plan(shape, dtype, taps, g.k // g.groups, g.groups, grid, threads, copy)
 
 
 def _slide_back(g: ConvGeometry, threads: int) -> depthwise_3x3.Plan | None:
@@ -148,6 +149,6 @@ def _input_grad_phases(g: ConvGeometry, dtype: np.dtype, threads: int) -> list[P
         if taps.depth and g.is_depthwise:
             plan = depthwise.plan(shape, dtype, taps, grid, threads)
         elif taps.depth:
-            plan = gather.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, threads, copy)
+            plan = gather_plan.plan(shape, dtype, taps, g.c // g.groups, g.groups, grid, threads, copy)
         phases.append(Phase(plan, rows, columns))
     return phases

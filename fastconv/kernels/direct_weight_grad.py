@@ -14,9 +14,11 @@ from fastconv.geometry import ConvGeometry
 from fastconv.jit.records import Elements, Words
 from fastconv.sizes import ceil_div
 
-from . import layout, scratch
+from . import scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, strided_product, tile_columns
+from .padding import PaddedPlane, pad
 from .pointers import nowhere, record
+from .transposing import transpose, transpose_panels
 
 
 class Input(jit.Record):
@@ -115,30 +117,30 @@ def weight_grad(grad_output: np.ndarray, x: np.ndarray, g: ConvGeometry, out: np
         (g.groups, taps, job.out_row),
     )
     with scratch.borrow_arrays(x.dtype, *shapes) as (padded, transposed, result):
-        layout.pad(x, plane, padded, threads)
-        layout.transpose_panels(grad_output.reshape(g.n * g.groups, filters, -1), transposed, threads)
+        pad(x, plane, padded, threads)
+        transpose_panels(grad_output.reshape(g.n * g.groups, filters, -1), transposed, threads)
         job.input.first, job.gradient, job.out = map(jit.address_of, (padded, transposed, result))
         weight_grad_kernel(job, x.dtype, threads)
-        layout.transpose(result[:, :, :filters], out.reshape(g.groups, filters, taps), threads)
+        transpose(result[:, :, :filters], out.reshape(g.groups, filters, taps), threads)
 
 
-def _padded(g: ConvGeometry) -> layout.PaddedPlane:
+def _padded(g: ConvGeometry) -> PaddedPlane:
     """Return how planes of the input are copied: with as much padding as windows reach into, and no more."""
     height = (g.out_h - 1) * g.stride[0] + (g.r - 1) * g.dilation[0] + 1
     width = (g.out_w - 1) * g.stride[1] + (g.s - 1) * g.dilation[1] + 1
-    return layout.PaddedPlane(
+    return PaddedPlane(
         height=g.h, width=g.w, top=g.padding[0], left=g.padding[2], row_step=1, column_step=1,
         copy_height=height, phases=1, phase_width=width,
     )  # fmt: skip
 
 
-def _offsets_of_taps(g: ConvGeometry, plane: layout.PaddedPlane) -> np.ndarray:
+def _offsets_of_taps(g: ConvGeometry, plane: PaddedPlane) -> np.ndarray:
     """Return where each tap begins in a group of padded planes."""
     c, r, s = (axis.ravel() for axis in np.indices(g.weight_shape[1:], np.intp))
     return c * plane.size + r * g.dilation[0] * plane.pitch + s * g.dilation[1]
 
 
-def _job(g: ConvGeometry, plane: layout.PaddedPlane, offsets: np.ndarray, dtype: np.dtype) -> WeightGradJob:
+def _job(g: ConvGeometry, plane: PaddedPlane, offsets: np.ndarray, dtype: np.dtype) -> WeightGradJob:
     """Return all of the job but where arrays lie; it points to the taps' `offsets`."""
     columns = tile_columns(dtype)
     panels = ceil_div(g.k // g.groups, columns)

@@ -50,10 +50,10 @@ class borrow_arrays:
         self._dtype, self._shapes = dtype, shapes
 
     def __enter__(self) -> list[np.ndarray]:
-        starts, end = [], 0
+        starts, end, item = [], 0, self._dtype.itemsize
         for shape in self._shapes:
             starts.append(end)
-            end += round_up(math.prod(shape) * self._dtype.itemsize, LINE) + LINE
+            end += round_up(math.prod(shape) * item, LINE) + LINE
         self._buffer = _take(end + LINE)
         first = -address_of(self._buffer) % LINE
         places = zip(self._shapes, starts, strict=True)
@@ -65,9 +65,9 @@ class borrow_arrays:
 
 def _take(nbytes: int) -> np.ndarray:
     with _guard.lock:
-        at = bisect.bisect_left(_idle, nbytes, key=_size)
-        if at < len(_idle):
-            return _idle.pop(at)
+        for at, buffer in enumerate(_idle):  # a few at most
+            if buffer.size >= nbytes:
+                return _idle.pop(at)
         if _idle:
             _idle.pop()  # a larger one takes its place: else each size would leave a buffer behind
     return np.empty(max(nbytes, HUGE_PAGES_FROM), np.uint8)
@@ -75,6 +75,9 @@ def _take(nbytes: int) -> np.ndarray:
 
 def _give_back(buffer: np.ndarray) -> None:
     with _guard.lock:
+        if not _idle:
+            _idle.append(buffer)
+            return
         bisect.insort(_idle, buffer, key=_size)
         while len(_idle) > 1 and sum(map(_size, _idle)) > KEEP_BYTES:
             _idle.pop(0)  # the largest serves any call

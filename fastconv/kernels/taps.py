@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .layout import PaddedPlane
 from .microkernel import tile_columns
+from .padding import PaddedPlane
 
 COPY_BELOW = 8  # panels in a row of positions: in wider pictures few windows reach over an edge
 

@@ -6,8 +6,9 @@ There is no automatic differentiation: each object remembers what its own backwa
 
 from fastconv.nn.grams import gram_matrix
 from fastconv.nn.layers import AvgPool2d, Conv2d, Layer, MaxPool2d, ReLU, Sequential
-from fastconv.nn.losses import ContentLoss, StyleLoss, TotalVariation
+from fastconv.nn.losses import ContentLoss, StyleLoss
 from fastconv.nn.optim import Adam
+from fastconv.nn.total_variation import TotalVariation
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import WassersteinLoss, feature_moments
 

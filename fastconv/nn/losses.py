@@ -1,4 +1,4 @@
-"""The losses of neural style transfer: content, style, smoothness.
+"""The losses of neural style transfer that compare features: content and style.
 
 Of each, `forward` takes features and returns the loss, and `backward` takes the same features and an array, to
 which it adds the gradient of the loss with respect to them. Both include the loss's `weight`. Between the two a loss
@@ -35,11 +35,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import numpy as np
-
 from fastconv.geometry import Array
 from fastconv.nn.grams import LayerBytes, add_gram_gradient, check_features, flatten, gram_bytes, gram_matrix
 from fastconv.nn.layers import Differentiable, float_dtype
+from fastconv.nn.sums import sum_of_squares
 from fastconv.nn.wasserstein import (
     LINEAR_ALGEBRA,
     UNIT,
@@ -64,8 +63,8 @@ class Normalization(NamedTuple):
 
 NORMALIZATIONS: Mapping[str, Normalization] = {
     "relative": Normalization(
-        content=lambda target: 1 / _nonzero(_sum_of_squares(target)),
-        style=lambda target: 1 / _nonzero(_sum_of_squares(target)),
+        content=lambda target: 1 / _nonzero(sum_of_squares(target)),
+        style=lambda target: 1 / _nonzero(sum_of_squares(target)),
     ),
     "gatys": Normalization(
         content=lambda target: 1 / (2 * target.size), style=lambda target: 1 / (4 * len(target) ** 2)
@@ -107,7 +106,7 @@ class ContentLoss:
                 f"features must have the target's shape {self.target.shape} and dtype {self.target.dtype}, "
                 f"got {features.shape} and {features.dtype}"
             )
-        return self.weight * self._scale * _sum_of_squares(features - self.target)
+        return self.weight * self._scale * sum_of_squares(features - self.target)
 
     def backward(self, features: Array, total: Array) -> None:
         """Add the gradient at `features`, an array of the target's shape and dtype, to `total`."""
@@ -140,7 +139,7 @@ class StyleLoss(Differentiable):
     def compare(self, gram: Array) -> tuple[float, Array]:
         """Return the loss of a picture with that Gram matrix, and its gradient with respect to the matrix."""
         difference = gram - self.target
-        loss = self.weight * self._scale * _sum_of_squares(difference)
+        loss = self.weight * self._scale * sum_of_squares(difference)
         difference *= 2 * self.weight * self._scale
         return loss, difference
 
@@ -209,68 +208,10 @@ COMPARISONS: Mapping[str, Comparison] = {
 """The values of the option `loss`."""
 
 
-class TotalVariation:
-    """weight * (2/3 of the mean square step to the side or down + 1/6 of that along both diagonals).
-
-    Parameters
-    ----------
-    weight : float
-        Factor of the loss and its gradient.
-
-    Notes
-    -----
-    Of the quadratic forms on the eight neighbours of a pixel this one is the same in every direction, to the
-    fourth order in the pixels' distance; its gradient is the nine-point Laplacian of Patra and Karttunen
-    (Numerical Methods for Partial Differential Equations 22, 2006, 936), (1 4 1; 4 -20 4; 1 4 1) / 6. With
-    neighbours to the sides alone slanted lines cost more than upright ones.
-
-    It is a mean, so that a weight means the same for every size of picture. For pixels in 0 to 255 it is
-    65025 times what it is for the same picture in 0 to 1.
-    """
-
-    def __init__(self, *, weight: float = 1.0) -> None:
-        self.weight = weight
-
-    def forward(self, image: Array) -> float:
-        """Return the loss of `image`, shape (N, C, H, W), float32 or float64."""
-        float_dtype(image.dtype)
-        if image.ndim != 4 or image.size == 0:
-            raise ValueError(f"image must have shape (N, C, H, W) and not be empty, got {image.shape}")
-        steps = (share * _sum_of_squares(image[b] - image[a]) for share, a, b in _NEIGHBOURS)
-        return self.weight / image.size * sum(steps)
-
-    def backward(self, image: Array, total: Array) -> None:
-        """Add the gradient at `image`, shape (N, C, H, W), float32 or float64, to `total`."""
-        for share, a, b in _NEIGHBOURS:
-            step = image[b] - image[a]
-            step *= 2 * share * self.weight / image.size
-            total[b] += step
-            total[a] -= step
-
-
-_FIRST, _LAST, _ALL = slice(None, -1), slice(1, None), slice(None)
-_NEIGHBOURS = tuple(
-    (share, (..., *here), (..., *there))
-    for share, here, there in (
-        (2 / 3, (_FIRST, _ALL), (_LAST, _ALL)),  # down
-        (2 / 3, (_ALL, _FIRST), (_ALL, _LAST)),  # to the right
-        (1 / 6, (_FIRST, _FIRST), (_LAST, _LAST)),  # along the diagonals
-        (1 / 6, (_FIRST, _LAST), (_LAST, _FIRST)),
-    )
-)
-"""For each pair of neighbours: its share, and where the one and the other are."""
-
-
 def _look_up(table: Mapping[str, Entry], normalization: str) -> Entry:
     if normalization not in table:
         raise ValueError(f"normalization must be one of {', '.join(table)}, got {normalization!r}")
     return table[normalization]
-
-
-def _sum_of_squares(x: Array) -> float:
-    """Sum x^2 in float64 without a float64 copy of x."""
-    flat = x.ravel()
-    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
 
 
 def _nonzero(square_sum: float) -> float:

@@ -14,7 +14,13 @@ from .model import VGGWeights
 
 
 def cache_dir() -> Path:
-    """Return where converted weights are kept, in `$FASTCONV_CACHE_DIR` or the user's cache."""
+    """Return where converted weights are kept, in `$FASTCONV_CACHE_DIR` or the user's cache.
+
+    Raises
+    ------
+    OSError
+        If the home directory that it would be in is unknown.
+    """
     return files.cache_dir() / "weights"
 
 

@@ -59,7 +59,7 @@ def load(
     if source is not None and str(source) not in SOURCES:
         return _load_path(Path(source), asked_by, log)
     names = list(SOURCES) if source is None else [str(source)]
-    weights = _load_first(find(names), log)
+    weights = _load_first(find(names, log=log), log)
     if weights is not None:
         return weights
     wanted = SOURCES[DEFAULT if source is None else str(source)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -45,9 +46,9 @@ def _load_wheel(path: Path, log: Log) -> VGGWeights:
 def _load_foreign(path: Path, log: Log) -> VGGWeights:
     with readable(path):
         sha256 = files.digest(path)
-    copy = cache.find_copy(sha256, log)
-    if copy is not None:
-        return replace(copy, path=path)
+    with contextlib.suppress(OSError):  # what is wrong with the cache is told when a copy cannot be kept either
+        if (copy := cache.find_copy(sha256, log)) is not None:
+            return replace(copy, path=path)
     weights = foreign.read(path, sha256)
     if weights.source not in SOURCES:
         log(f"{path}: a complete VGG-19, but not one of the published files (SHA256 {sha256})")

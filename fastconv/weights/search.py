@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastconv.log import Log, unheard
+
 from .cache import cache_dir
 from .registry import SOURCES, Source
 
@@ -40,19 +42,27 @@ class Found:
         return f"{self.source.name}: {self.path} ({self.place})"
 
 
-def find(names: Iterable[str] = tuple(SOURCES)) -> Iterator[Found]:
-    """Yield the files there are for the registered `names`, by place and in a place the exact ones first."""
+def find(names: Iterable[str] = tuple(SOURCES), *, log: Log | None = None) -> Iterator[Found]:
+    """Yield the files there are for the registered `names`, by place and in a place the exact ones first.
+
+    `log` is told of a place that is passed over.
+    """
     wanted = [SOURCES[name] for name in SOURCES if name in set(names)]
-    for place, folder in _places():
+    for place, folder in _places(log or unheard):
         yield from find_in_folder(folder, wanted, place)
 
 
-def _places() -> Iterator[tuple[str, Path]]:
+def _places(log: Log) -> Iterator[tuple[str, Path]]:
     here = Path("weights")
     yield "./weights", here
     if _CHECKOUT is not None and here.resolve() != _CHECKOUT / "weights":
         yield "checkout", _CHECKOUT / "weights"
-    yield CACHE, cache_dir()
+    try:
+        cache = cache_dir()
+    except OSError as error:
+        log(f"the {CACHE} is passed over: {error}")
+    else:
+        yield CACHE, cache
     package = importlib.util.find_spec(_PACKAGE)
     for folder in (package and package.submodule_search_locations) or ():
         yield f"installed package {_PACKAGE}", Path(folder)

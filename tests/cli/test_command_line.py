@@ -65,7 +65,9 @@ def test_as_a_process(tmp_path):
     assert "downloads are off" in finished.stderr
 
 
-def test_a_reader_that_has_had_enough():
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # which decides whether it shows at the end or at the first line
+def test_a_reader_that_has_had_enough(monkeypatch, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-c", "import sys; from fastconv import cli; sys.exit(cli.main(['info']))"]

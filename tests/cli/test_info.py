@@ -37,5 +37,14 @@ def test_no_program_of_the_current_folder_runs(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.usefixtures("homeless")
+def test_no_home_takes_a_line(run, published_mat):
+    code, out, err = run("info")
+    assert code == 0
+    assert out.endswith(f"vgg19: weights/{MAT} (./weights)\n")
+    assert err.startswith("fastconv: the user cache is passed over: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
+    assert len(err.splitlines()) == 1
+
+
 def test_no_weights(run):
     assert "none found" in run("info")[1]

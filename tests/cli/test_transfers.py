@@ -43,6 +43,13 @@ def test_a_warning_about_a_picture_takes_a_line_if_anything_is_said(log, capsys)
     assert capsys.readouterr().err == ("fastconv: its profile is ignored\n" if log else "")
 
 
+@pytest.mark.parametrize("log", [print, None])
+def test_other_warnings_are_shown_as_usual(log, capsys):
+    with pytest.warns(RuntimeWarning, match="overflow"), transfers.image_warnings_in_a_line(log):
+        warnings.warn("overflow", RuntimeWarning, stacklevel=1)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_number_of_threads_that_there_is_not():
     before = get_num_threads()
     with pytest.raises(CommandError, match="--threads: ") as raised:

@@ -5,10 +5,9 @@ import re
 
 import pytest
 
-from fastconv.weights import SOURCES, cache_dir
-from fastconv.weights import fetch as fetching
+from fastconv.weights import SOURCES, cache_dir, downloading
 
-MAT = SOURCES["vgg19"].filename
+MAT, BIN = (SOURCES[name].filename for name in ("vgg19", "vgg19-q8"))
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -20,6 +19,15 @@ def test_list(run, published_mat):
         assert source.name in out
         assert source.origin in out
     assert out.splitlines()[-1] == f"found vgg19: weights/{MAT} (./weights)"
+
+
+@pytest.mark.usefixtures("homeless")
+def test_no_home_takes_a_line(run, published_mat):
+    code, out, err = run("weights", "list")
+    assert code == 0
+    assert out.endswith(f"vgg19: weights/{MAT} (./weights)\n")
+    assert err.startswith("fastconv: the user cache is passed over: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
+    assert len(err.splitlines()) == 1
 
 
 def test_fetch_prints_what_is_there(run, published_mat):
@@ -42,7 +50,7 @@ def test_fetch_downloads(run, published_mat, monkeypatch):
         path.write_bytes(content)
         return path
 
-    monkeypatch.setattr(fetching, "_file", download)
+    monkeypatch.setattr(downloading, "download_file", download)
     code, out, err = run("weights", "fetch", "vgg19")
     assert code == 0
     (kept,) = cache_dir().iterdir()
@@ -105,6 +113,15 @@ def test_check_goes_on_after_a_wrong_file(run, published_mat):
     first, second = out.splitlines()
     assert re.match(r"wrong {2}weights/vgg19\.npz: truncated or damaged", first)
     assert second.startswith(f"ok     weights/{MAT}")
+
+
+def test_check_does_not_forget_a_wrong_file_for_a_good_one_before_it(run, published_mat):
+    (published_mat.parent / BIN).write_bytes(b"<html>")
+    code, out, err = run("weights", "check")
+    assert (code, err) == (3, "")
+    first, second = out.splitlines()
+    assert first.startswith(f"ok     weights/{MAT}")
+    assert second.startswith(f"wrong  weights/{BIN}: an HTML page")
 
 
 @pytest.mark.parametrize("argv", [(), ("vgg19-keras",)])

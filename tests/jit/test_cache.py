@@ -40,6 +40,13 @@ rng = np.random.default_rng(0)
 x, weight = (rng.standard_normal(shape, dtype=np.float32) for shape in ((2, 32, 32, 32), (32, 32, 3, 3)))
 print(json.dumps(hashlib.sha256(fastconv.conv2d(x, weight, padding=1, algorithm="winograd2")).hexdigest()))
 """
+# Makes every folder ours, and every file somebody else's.
+FILES_OF_OTHERS = """
+import stat
+from fastconv.jit import cache
+
+cache._is_ours = lambda status: stat.S_ISDIR(status.st_mode)
+"""
 NOT_CACHED = {"right": True, "cold": True, "directory": None, "hits": 0, "misses": 2}
 
 
@@ -155,6 +162,11 @@ class TestCache:
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
         jit.cache_dir.cache_clear()
         assert jit.cache_dir() is None
+
+    def test_somebody_elses_file_is_not_read(self, warm):
+        home, _ = warm
+        told = run_python(FILES_OF_OTHERS + RELU, FASTCONV_CACHE_DIR=str(home))
+        assert (told["right"], told["cold"], told["hits"], told["misses"]) == (True, False, 0, 2)
 
     def test_the_users_own_numba_cache_is_left_alone(self, tmp_path):
         code = """

@@ -1,9 +1,5 @@
-"""Threads: their number, many callers at once, and forked children, under every threading layer that can be had."""
+"""Threads: their number."""
 
-import importlib.metadata
-import os
-import subprocess
-import sys
 import threading
 
 import numba
@@ -11,6 +7,8 @@ import numpy as np
 import pytest
 
 import fastconv
+
+from .helpers import run
 
 MOST = int(numba.config.NUMBA_NUM_THREADS)
 
@@ -71,112 +69,6 @@ class TestNumber:
         first = fastconv.conv2d(x, weight)
         for _ in range(5):
             np.testing.assert_array_equal(fastconv.conv2d(x, weight), first)
-
-
-SETUP = """
-import os, signal, sys, threading, traceback
-import numpy as np
-import fastconv
-from fastconv import jit
-
-fastconv.set_num_threads(NUM_THREADS)
-rng = np.random.default_rng(0)
-x = rng.standard_normal((2, 8, 30, 31)).astype(np.float32)
-weight = rng.standard_normal((24, 8, 3, 3)).astype(np.float32)
-packed = fastconv.PackedConv2d(weight, padding=1)
-right = fastconv.conv2d(x, weight, padding=1, algorithm="im2col")
-right_pool = right.reshape(2, 24, 15, 2, 31)[..., :30].reshape(2, 24, 15, 2, 15, 2).max(axis=(3, 5))
-
-def check():
-    for algorithm in ("direct", "auto"):
-        assert np.abs(fastconv.conv2d(x, weight, padding=1, algorithm=algorithm) - right).max() < 1e-3
-    assert np.abs(packed.forward(x) - right).max() < 1e-3
-    assert np.array_equal(fastconv.max_pool2d(right, 2), right_pool)
-
-def check_in_fork():
-    child = os.fork()
-    if not child:
-        signal.alarm(60)  # rather than hang
-        try:
-            check()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-
-errors = []
-
-def caller(times):
-    try:
-        start.wait()
-        for _ in range(times):
-            check()
-    except BaseException as error:
-        errors.append(error)
-
-def call_from_eight_threads(times, meanwhile=lambda: None):
-    global start
-    start = threading.Barrier(9)
-    callers = [threading.Thread(target=caller, args=(times,)) for _ in range(8)]
-    for each in callers:
-        each.start()
-    start.wait()
-    meanwhile()
-    for each in callers:
-        each.join()
-    if errors:
-        raise errors[0]
-
-def in_thread(function):
-    thread = threading.Thread(target=function)
-    thread.start()
-    thread.join()
-"""
-SCENARIOS = {
-    "eight callers, the first calls of all": "call_from_eight_threads(10)",
-    "a fork before the first call": "check_in_fork(); check()",
-    "a fork after a call": "check(); check_in_fork(); check()",
-    "a fork of a fork's child": "check()\nif not os.fork():\n    check_in_fork(); check(); os._exit(0)\n"
-    "assert os.wait()[1] == 0",
-    "a fork from another thread": "check(); in_thread(check_in_fork); check()",
-    "a fork after a first call from another thread": "in_thread(check); check_in_fork(); check()",
-    "forks and then eight callers": "check(); check_in_fork(); call_from_eight_threads(5); check_in_fork()",
-    "eight callers in a fork": "check()\nif not os.fork():\n    call_from_eight_threads(5); os._exit(0)\n"
-    "assert os.wait()[1] == 0",
-    "forks while eight threads call": "check()\n"
-    "call_from_eight_threads(30, lambda: [check_in_fork() for _ in range(5)])",
-    "a fork while locks are held": "from fastconv import conv\nfrom fastconv.kernels import scratch\n"
-    "with scratch._guard.lock, conv._making_packings.lock:\n    check_in_fork()",
-}
-LAYERS = {"default": {}, "omp": {"NUMBA_THREADING_LAYER": "omp"}, "workqueue": {"NUMBA_THREADING_LAYER": "workqueue"}}
-
-
-def run(code, threads=2, **environment):
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    environment = {**inherited, "NUMBA_NUM_THREADS": str(max(threads, 2)), **environment}
-    script = SETUP.replace("NUM_THREADS", str(threads)) + code + "\nprint(jit.threading_layer())"
-    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_right_answers(layer, scenario):
-    done = run(SCENARIOS[scenario], **LAYERS[layer])
-    if layer == "omp" and "No threading layer could be loaded" in done.stderr:
-        pytest.skip("no OpenMP library")
-    assert done.returncode == 0, done.stderr
-    if layer != "default":
-        assert done.stdout.split() == [layer]
-
-
-def test_the_tbb_wheel_is_found():
-    try:
-        importlib.metadata.version("tbb")
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("no wheel of TBB here")
-    assert run("check()").stdout.split() == ["tbb"]
 
 
 def test_a_single_thread_starts_no_layer():

@@ -1,14 +1,11 @@
-"""Fixtures of the tests of kernels: element types, and work that is cut into shares."""
+"""Work that is cut into shares."""
 
 import numpy as np
 import pytest
 
 from fastconv.jit import threads as running
 
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return np.dtype(request.param)
+from .copies import AROUND, UNTOUCHED, placed
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -27,3 +24,29 @@ def threads(request, monkeypatch):
     monkeypatch.setattr(running, "_num_threads", request.param)
     monkeypatch.setattr(running, "run", run)
     return request.param
+
+
+@pytest.fixture
+def check_copy(monkeypatch):
+    """Return a function that runs all shares of a call in both orders.
+
+    None may write what is another's, or what is around the output.
+    """
+
+    def check(call, expected):
+        for order in ((0, 1, 2), (2, 1, 0)):
+
+            def run(share, parallel, zero, address, threads, order=order):
+                assert threads == len(order)
+                for t in order:
+                    share(t, threads, zero, address)
+
+            monkeypatch.setattr(running, "run", run)
+            out = placed(np.full(expected.shape, UNTOUCHED, expected.dtype))
+            call(out, len(order))
+            np.testing.assert_array_equal(out, expected)
+            around = out.base
+            assert np.all(around[:AROUND] == UNTOUCHED)
+            assert np.all(around[AROUND + out.size :] == UNTOUCHED)
+
+    return check

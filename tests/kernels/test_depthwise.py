@@ -12,11 +12,6 @@ from .helpers import Output, integers, surrounded
 LANES = jit.lanes(np.dtype(np.float32))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def geometry(plane, kernel, stride=(1, 1), padding=(1, 1, 1, 1), dilation=(1, 1)):
     top, bottom, left, right = padding
     height = (plane[0] + top + bottom - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1

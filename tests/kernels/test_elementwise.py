@@ -13,11 +13,6 @@ LANES = jit.lanes(np.dtype(np.float32))
 SIZES = pytest.mark.parametrize("size", [1, LANES - 1, LANES, 5 * LANES + 3])
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @SIZES
 def test_relu(size, dtype, threads):
     x = np.resize(np.array([NAN, -1, 0, 2, INF, -INF, -0.5], dtype), size)

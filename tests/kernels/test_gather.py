@@ -6,18 +6,13 @@ All numbers are small and whole, so that results are exact in any order of addit
 import numpy as np
 import pytest
 
-from fastconv.kernels import gather, gather_weights
+from fastconv.kernels import gather_plan, gather_weights
 from fastconv.kernels.microkernel import DEPTH_BLOCK, tile_columns, tile_rows
 from fastconv.kernels.taps import Grid, Taps, copy_of, forward_taps, input_grad_taps
 
 from .helpers import Output, integers, surrounded
 
 NONE = Taps.of(0, [(0, 0)], [(0, 0)], (1, 1, 1))
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 def products(x, taps, weight, grid, groups):
@@ -48,7 +43,7 @@ def check(rng, dtype, threads, shape, taps, rows, grid, *, groups=1, copied=Fals
         bias = integers(rng, dtype, groups * rows)
         expected = np.maximum(expected + bias[:, np.newaxis, np.newaxis], 0)
     out = Output(expected.shape, dtype)
-    plan = gather.plan(shape, dtype, taps, rows, groups, grid, threads, copy)
+    plan = gather_plan.plan(shape, dtype, taps, rows, groups, grid, threads, copy)
     assert plan.threads == threads
     plan.run(x, packed, bias, finish, out.array)
     out.check(expected)
@@ -105,8 +100,8 @@ def test_sums_in_several_blocks(width, copied, finish, dtype, threads, rng):
 
 @COPIED
 def test_more_panels_and_tiles_than_a_block_holds(copied, dtype, threads, rng, monkeypatch):
-    monkeypatch.setattr(gather, "A_BLOCK_BYTES", 1)
-    monkeypatch.setattr(gather, "B_BLOCK_BYTES", 1)
+    monkeypatch.setattr(gather_plan, "A_BLOCK_BYTES", 1)
+    monkeypatch.setattr(gather_plan, "B_BLOCK_BYTES", 1)
     shape, rows, grid = (1, 9, 7, 60), 4 * tile_rows() + 1, Grid(7, 60, 1, 1)
     check(rng, dtype, threads, shape, square(9), rows, grid, copied=copied)
 
@@ -141,7 +136,7 @@ def test_rows_and_filters_exchanged(dtype, threads, rng):
     for i, j in np.ndindex(3, 3):
         expected[:, :, i : i + 6, j : j + 33] += np.einsum("kc,nkyx->ncyx", weight[:, :, i, j], grad)
     out = Output((2, channels, 6, 33), dtype)
-    plan = gather.plan(grad.shape, dtype, taps, channels, 1, Grid(6, 33, 1, 1), threads, None)
+    plan = gather_plan.plan(grad.shape, dtype, taps, channels, 1, Grid(6, 33, 1, 1), threads, None)
     plan.run(grad, packed, None, False, out.array)
     out.check(expected[:, :, 1:-1, 1:-1])
 
@@ -150,15 +145,10 @@ def test_rows_and_filters_exchanged(dtype, threads, rng):
 def test_without_taps_there_is_the_bias(finish, dtype, threads, rng):
     bias = integers(rng, dtype, 4)
     out = Output((1, 4, 3, 5), dtype)
-    plan = gather.plan((1, 2, 3, 5), dtype, NONE, 4, 1, Grid(3, 5, 1, 1), threads, None)
+    plan = gather_plan.plan((1, 2, 3, 5), dtype, NONE, 4, 1, Grid(3, 5, 1, 1), threads, None)
     plan.run(np.empty((1, 2, 3, 5), dtype), np.empty(0, dtype), bias, finish, out.array)
     values = np.maximum(bias, 0) if finish else bias
     out.check(np.broadcast_to(values[:, np.newaxis, np.newaxis], out.array.shape))
-
-
-@pytest.mark.parametrize(("shape", "grid"), [((0, 2, 3, 5), (3, 5)), ((1, 2, 3, 5), (0, 5))], ids=str)
-def test_nothing_to_compute(shape, grid, dtype):
-    assert gather.plan(shape, dtype, square(2), 4, 1, Grid(*grid, 1, 1), 1, None) is None
 
 
 def test_packed_weights_by_hand(dtype, threads):

@@ -36,11 +36,6 @@ ANY_WIDTH = pytest.mark.parametrize("width", WIDTHS)
 ANY_WINDOW = pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def geometry(shape, kernel, stride, padding, dilation=(1, 1), ceil=False):
     """Return a pooling's geometry; with `ceil`, the last windows may reach beyond the padding."""
     top, bottom, left, right = padding

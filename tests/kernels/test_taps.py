@@ -22,11 +22,6 @@ SQUARE = (3, 3)
 NONE = Taps.of(0, [(0, 0)], [(0, 0)], (1, 1, 1))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 def numbers(taps):
     """Return (offset in the weights, plane, row, column) of each tap."""
     return list(zip(taps.weight_offsets, taps.plane, taps.row, taps.column, strict=True))

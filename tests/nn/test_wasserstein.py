@@ -7,13 +7,10 @@ from scipy.linalg import sqrtm
 from fastconv.nn import WassersteinLoss, feature_moments
 from fastconv.nn.wasserstein import Moments, add_moments_gradient
 
+from .helpers import gradient_of
+
 UNIT = 57.6  # 0.226 of 255 grey levels
 RIDGE = 0.331776  # a ten-thousandth of its square
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 def features_like(rng, shape=(1, 3, 4, 5)):
@@ -21,13 +18,6 @@ def features_like(rng, shape=(1, 3, 4, 5)):
     channels = shape[1]
     mixed = np.einsum("ij,njhw->nihw", rng.normal(size=(channels, channels)), rng.normal(size=shape))
     return 40 * mixed + rng.uniform(0, 80, (channels, 1, 1))
-
-
-def gradient_of(loss, features):
-    """What `backward` adds to an array of zeros."""
-    total = np.zeros(features.shape, features.dtype)
-    loss.backward(features, total)
-    return total
 
 
 def gaussian(features, mask=None):

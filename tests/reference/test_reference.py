@@ -17,11 +17,6 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)
-
-
 def numerical_gradient(function, x, step=1e-6):
     """Gradient of a scalar function by central differences."""
     grad = np.empty_like(x)

@@ -44,11 +44,6 @@ def torch():
     return pytest.importorskip("torch")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @pytest.fixture(scope="session")
 def real_weights():
     try:

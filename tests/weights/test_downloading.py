@@ -9,7 +9,7 @@ import pytest
 
 from fastconv.weights import MissingWeightsError, cache_dir, downloading
 
-from .helpers import raiser
+from .helpers import MAT, raiser
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -20,14 +20,46 @@ import os
 from fastconv import files
 from fastconv.weights import downloading
 
-def fetch(source, folder, progress):
+def download(source, folder, progress):
     (folder / "half").touch()
     with files.replacing(folder.parent / "vgg19.npz"):
         os._exit(0)
 
-downloading.fetch = fetch
+downloading._download_checked = download
 downloading.download("vgg19")
 """
+
+
+class TestWhatFailed:
+    """An error names what went wrong, and blames the cache for nothing else."""
+
+    def test_the_cache_directory_cannot_be_made(self, monkeypatch, tmp_path):
+        (tmp_path / "occupied").touch()
+        monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "occupied"))
+        with pytest.raises(MissingWeightsError, match=r"cache cannot be written .*occupied.*FASTCONV_CACHE_DIR"):
+            downloading.download("vgg19")
+
+    @pytest.mark.usefixtures("homeless")
+    def test_there_is_no_home_for_it(self):
+        with pytest.raises(MissingWeightsError, match="FASTCONV_CACHE_DIR is '~nosuchuser/x'"):
+            downloading.download("vgg19")
+
+    def test_fetching(self, monkeypatch):
+        monkeypatch.setattr(downloading, "_download_checked", raiser(TimeoutError("timed out")))
+        with pytest.raises(MissingWeightsError, match=r"^downloading vgg19 failed: timed out\. By hand: "):
+            downloading.download("vgg19")
+
+    def test_reading(self, monkeypatch):
+        monkeypatch.setattr(downloading, "_download_checked", lambda source, folder, progress: folder / "gone")
+        with pytest.raises(MissingWeightsError, match=r"^downloading vgg19 failed: .*gone'\. By hand: "):
+            downloading.download("vgg19")
+
+    def test_keeping(self, network, monkeypatch):
+        monkeypatch.setattr(downloading, "_download_checked", lambda source, folder, progress: network(folder, MAT))
+        monkeypatch.setattr(downloading.cache, "keep", raiser(OSError("No space left on device")))
+        with pytest.raises(MissingWeightsError) as raised:
+            downloading.download("vgg19")
+        assert f"{cache_dir()} cannot be written (No space left on device)" in str(raised.value)
 
 
 class TestRemains:
@@ -40,7 +72,7 @@ class TestRemains:
                 downloading.download("vgg19")
             return sorted(path.name for path in cache_dir().iterdir())
 
-        monkeypatch.setattr(downloading, "fetch", raiser(MissingWeightsError("no network")))
+        monkeypatch.setattr(downloading, "_download_checked", raiser(MissingWeightsError("no network")))
         cache_dir().mkdir(parents=True)
         return run
 

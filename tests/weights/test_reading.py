@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastconv.weights import SOURCES, WrongFileError, cache_dir, foreign, load
+from fastconv.weights import SOURCES, WrongFileError, cache_dir, converted, find, foreign, load, load_file
 from fastconv.weights.formats import Kind
 
 from .. import weight_files
-from .helpers import BIN, MAT
+from .helpers import BIN, MAT, deviation
 
 pytestmark = pytest.mark.usefixtures("isolated")
 
@@ -37,6 +37,14 @@ def test_a_changed_file_is_read_anew(small_network, tmp_path):
     assert load(path).layers["conv1_1"][0][0, 0, 0, 0] == 77
 
 
+def test_the_copy_of_a_file_whose_digest_only_begins_alike_is_another(network, tmp_path):
+    path = network(tmp_path, MAT)
+    first = load(path)
+    (copy,) = cache_dir().iterdir()
+    converted.write(dataclasses.replace(first, sha256=first.sha256[:16] + 48 * "0"), copy)
+    assert load(path).sha256 == first.sha256
+
+
 def test_a_damaged_copy_is_made_again(network, tmp_path):
     path = network(tmp_path, MAT)
     first = load(path)
@@ -55,6 +63,14 @@ def test_a_cache_that_cannot_be_written(network, monkeypatch, tmp_path):
     said = []
     assert load(path, log=said.append).exact
     assert "no converted copy is kept" in said[-1]
+
+
+@pytest.mark.usefixtures("homeless")
+def test_a_cache_in_no_home(network, tmp_path):
+    path = network(tmp_path, MAT)
+    said = []
+    assert load(path, log=said.append).exact
+    assert said[-1].startswith("no converted copy is kept: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
 
 
 def test_a_wheel(network, tmp_path):
@@ -108,3 +124,32 @@ def test_right_name_and_size_with_another_content(network, publish, tmp_path):
     path.write_bytes(content)
     with pytest.raises(WrongFileError, match="not the published file"):
         load(path)
+
+
+@pytest.mark.weights
+def test_real_weights_found_on_this_machine(monkeypatch, true_layers):
+    """Every file that a user of this machine would get: exact ones to the last bit, rounded ones within 1 %."""
+    monkeypatch.undo()
+    paths = {found.path for found in find()}
+    if not paths:
+        pytest.skip("no weights found")
+    for path in paths:
+        weights = load_file(path)
+        bound = 0.01 if not weights.exact else 0
+        assert max(deviation(weights, true_layers).values()) <= bound
+
+
+@pytest.mark.usefixtures("tidy")
+def test_real_shapes_in_the_rounded_format(full_layers, tmp_path):
+    rounded = {name: (_round(kernel), bias) for name, (kernel, bias) in full_layers.items()}
+    path = tmp_path / "rounded.bin"
+    weight_files.write_quantized(path, rounded)
+    weights = load_file(path)
+    path.unlink()
+    for name, (kernel, _) in rounded.items():
+        np.testing.assert_array_equal(weights.layers[name][0], kernel)
+
+
+def _round(kernel):
+    step = np.abs(kernel).max() / np.float32(127)
+    return np.round(kernel / step) * step

@@ -34,6 +34,20 @@ def test_places(network, monkeypatch, tmp_path):
         load()
 
 
+@pytest.mark.usefixtures("homeless")
+def test_a_cache_in_no_home_is_passed_over(network, monkeypatch, tmp_path):
+    package = tmp_path / "site" / "a_package"
+    monkeypatch.setattr(search, "_PACKAGE", "a_package")
+    paths = [network(tmp_path / "weights", BIN), network(package, BIN)]
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(package.parent)
+    said = []
+    assert [found.path.resolve() for found in find(log=said.append)] == paths
+    (line,) = said
+    assert line.startswith("the user cache is passed over: FASTCONV_CACHE_DIR is '~nosuchuser/x'")
+    assert load().path.resolve() == paths[0]
+
+
 def test_exact_before_rounded_within_a_place(network, tmp_path):
     network(tmp_path / "weights", BIN)
     assert not load().exact

@@ -106,30 +106,49 @@ class _Stopped(Exception):
     """Nobody asks for points any more."""
 
 
+class _Exchange:
+    """The search's side of the two queues: a point goes out, its loss and gradient come back.
+
+    Attributes
+    ----------
+    best : ndarray
+        The point with the lowest loss so far.
+    begins : bool
+        Whether a search begins at the next point, which is told with it.
+    """
+
+    def __init__(
+        self,
+        start: Array,
+        points: SimpleQueue[tuple[Array, bool] | Exception],
+        answers: SimpleQueue[tuple[float, Array] | None],
+    ) -> None:
+        self.best = start
+        self.begins = True
+        self._lowest = math.inf
+        self._points = points
+        self._answers = answers
+
+    def evaluate(self, point: Array) -> tuple[float, Array]:
+        """Put the point where the loss is needed, and wait for the answer."""
+        self._points.put((point.copy(), self.begins))
+        self.begins = False
+        answer = self._answers.get()
+        if answer is None:
+            raise _Stopped
+        if answer[0] < self._lowest:
+            self._lowest, self.best = answer[0], point.copy()
+        return answer
+
+
 def _search(
     start: Array,
     bounds: tuple[float, float] | None,
     points: SimpleQueue[tuple[Array, bool] | Exception],
     answers: SimpleQueue[tuple[float, Array] | None],
 ) -> None:
-    """Minimise again and again; put each point where the loss is needed, and wait for the answer.
-
-    With a point goes whether a search begins there.
-    """
-    lowest, best = math.inf, start
-    begins = True
-
-    def evaluate(point: Array) -> tuple[float, Array]:
-        nonlocal lowest, best, begins
-        points.put((point.copy(), begins))
-        begins = False
-        answer = answers.get()
-        if answer is None:
-            raise _Stopped
-        if answer[0] < lowest:
-            lowest, best = answer[0], point.copy()
-        return answer
-
+    """Minimise again and again, until nobody asks for points."""
+    exchange = _Exchange(start, points, answers)
     try:
         from scipy.optimize import fmin_l_bfgs_b
 
@@ -138,8 +157,8 @@ def _search(
         # No tolerance is a reason to stop: the run ends after its steps.
         options = {"m": CORRECTIONS, "factr": 0, "pgtol": 0, "maxfun": RESTART_EVERY, "maxiter": RESTART_EVERY}
         while True:
-            begins = True
-            fmin_l_bfgs_b(evaluate, best, bounds=limits, **options)
+            exchange.begins = True
+            fmin_l_bfgs_b(exchange.evaluate, exchange.best, bounds=limits, **options)
     except _Stopped:
         pass
     except Exception as error:

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastconv
 from fastconv.geometry import Array
-from fastconv.nn.losses import TotalVariation
+from fastconv.nn.total_variation import TotalVariation
 from fastconv.nn.vgg import VGG19
 from fastconv.nn.wasserstein import one_blas_thread
 from fastconv.style.algorithm.options import Options

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from fastconv.style.transfer import LossRecord
 
 CHART_WIDTH, CHART_HEIGHT = 960, 400
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 70, 20, 50, 45
+INNER_WIDTH, INNER_HEIGHT = CHART_WIDTH - MARGIN_LEFT - MARGIN_RIGHT, CHART_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM
 CURVES = {"total": "loss", "content": "content", "style": "style"}  # name in the legend -> field of a LossRecord
 
 
@@ -23,35 +25,60 @@ def loss_chart(losses: Sequence[LossRecord]) -> str:
     positive = [value for values in curves.values() for value in values if value > 0]
     if not positive:
         return ""
-    ticks = log_ticks(min(positive), max(positive))
-    bottom, top = math.log10(ticks[0]), math.log10(ticks[-1])
-    inner_width, inner_height = CHART_WIDTH - MARGIN_LEFT - MARGIN_RIGHT, CHART_HEIGHT - MARGIN_TOP - MARGIN_BOTTOM
+    axes = _Axes(len(losses), log_ticks(min(positive), max(positive)))
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img" aria-label="Losses by step">',
+        *axes.draw(),
+        *_draw_scales(losses, axes),
+        *_draw_curves(curves, axes),
+        *_draw_legend(curves),
+        "</svg>",
+    ]
+    return "\n".join(parts)
 
-    def x(number: float) -> float:
-        return MARGIN_LEFT + inner_width * (number - 1) / max(1, len(losses) - 1)
 
-    def y(value: float) -> float:
-        return MARGIN_TOP + inner_height * (top - math.log10(value)) / (top - bottom)
+@dataclass(frozen=True)
+class _Axes:
+    """Where steps and losses have their places in the chart."""
 
-    parts = [f'<svg class="chart" viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" role="img" aria-label="Losses by step">']
-    for tick in ticks:
-        parts.append(_line("grid", MARGIN_LEFT, y(tick), CHART_WIDTH - MARGIN_RIGHT, y(tick)))
-        parts.append(_text(f"{tick:g}", MARGIN_LEFT - 8, y(tick) + 4, anchor="end"))
-    for tick in step_ticks(len(losses)):
-        parts.append(_text(str(tick), x(tick), CHART_HEIGHT - MARGIN_BOTTOM + 20, anchor="middle"))
-    parts.append(_text("step", MARGIN_LEFT + inner_width / 2, CHART_HEIGHT - 6, anchor="middle"))
+    steps: int
+    ticks: Sequence[float]  # of the losses
+
+    def x(self, number: float) -> float:
+        return MARGIN_LEFT + INNER_WIDTH * (number - 1) / max(1, self.steps - 1)
+
+    def y(self, value: float) -> float:
+        bottom, top = math.log10(self.ticks[0]), math.log10(self.ticks[-1])
+        return MARGIN_TOP + INNER_HEIGHT * (top - math.log10(value)) / (top - bottom)
+
+    def draw(self) -> Iterator[str]:
+        for tick in self.ticks:
+            yield _line("grid", MARGIN_LEFT, self.y(tick), CHART_WIDTH - MARGIN_RIGHT, self.y(tick))
+            yield _text(f"{tick:g}", MARGIN_LEFT - 8, self.y(tick) + 4, anchor="end")
+        for tick in step_ticks(self.steps):
+            yield _text(str(tick), self.x(tick), CHART_HEIGHT - MARGIN_BOTTOM + 20, anchor="middle")
+        yield _text("step", MARGIN_LEFT + INNER_WIDTH / 2, CHART_HEIGHT - 6, anchor="middle")
+
+
+def _draw_scales(losses: Sequence[LossRecord], axes: _Axes) -> Iterator[str]:
     for first, scale in _starts(losses):
         if first > 1:
-            parts.append(_line("scale", x(first), MARGIN_TOP, x(first), CHART_HEIGHT - MARGIN_BOTTOM))
-        parts.append(_text(f"{scale} px", x(first) + 4, MARGIN_TOP - 6))
+            yield _line("scale", axes.x(first), MARGIN_TOP, axes.x(first), CHART_HEIGHT - MARGIN_BOTTOM)
+        yield _text(f"{scale} px", axes.x(first) + 4, MARGIN_TOP - 6)
+
+
+def _draw_curves(curves: Mapping[str, Sequence[float]], axes: _Axes) -> Iterator[str]:
     for name, values in curves.items():
-        points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(values, start=1) if value > 0)
-        parts.append(f'<polyline class="{name}" points="{points}"/>')
+        places = [(axes.x(number), axes.y(value)) for number, value in enumerate(values, start=1) if value > 0]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        yield f'<polyline class="{name}" points="{points}"/>'
+
+
+def _draw_legend(curves: Mapping[str, Sequence[float]]) -> Iterator[str]:
     for position, (name, values) in enumerate(curves.items()):
         left = MARGIN_LEFT + 210 * position
-        parts.append(_line(name, left, 14, left + 24, 14, width=3))
-        parts.append(_text(f"{name}, {values[-1]:.3g} at the end", left + 32, 18, style="legend"))
-    return "\n".join([*parts, "</svg>"])
+        yield _line(name, left, 14, left + 24, 14, width=3)
+        yield _text(f"{name}, {values[-1]:.3g} at the end", left + 32, 18, style="legend")
 
 
 def _starts(losses: Sequence[LossRecord]) -> Iterable[tuple[int, int]]:

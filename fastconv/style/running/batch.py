@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -98,14 +98,9 @@ def run_folder(
     transfers = _Transfers(styles, log, {"weights": weights, "offline": offline, "preset": preset, **options})
     watchers = {"log": log, "progress": progress, "callback": callback}
     batch = Batch()
-    for position, photograph in enumerate(photographs, start=1):
-        path = outputs.picture / output_name(photograph)
-        if is_finished(path) and not outputs.overwrite:
-            say(f"skipped, done before: {path}")
-            continue
-        say(f"{position} of {len(photographs)}: {photograph}")
+    for photograph, its_outputs in _unfinished(photographs, outputs, say):
         try:
-            batch.interrupted_by = _repaint(photograph, transfers, replace(outputs, picture=path), show, watchers)
+            batch.interrupted_by = _repaint(photograph, transfers, its_outputs, show, watchers)
         except FAILURES as error:
             say(str(error))
             batch.failures[photograph] = str(error)
@@ -119,6 +114,17 @@ def _check_styles(styles: Sequence[PictureLike]) -> None:
         warnings.simplefilter("ignore", ImageWarning)  # told when they are loaded for the run
         for style in styles:
             load(style)
+
+
+def _unfinished(photographs: Sequence[Path], outputs: Outputs, say: Log) -> Iterator[tuple[Path, Outputs]]:
+    """Yield each photograph that is still to be repainted, with its own outputs; tell where in the folder we are."""
+    for position, photograph in enumerate(photographs, start=1):
+        path = outputs.picture / output_name(photograph)
+        if is_finished(path) and not outputs.overwrite:
+            say(f"skipped, done before: {path}")
+            continue
+        say(f"{position} of {len(photographs)}: {photograph}")
+        yield photograph, replace(outputs, picture=path)
 
 
 class _Transfers:

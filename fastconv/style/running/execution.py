@@ -42,13 +42,8 @@ def carry_out(
     keeper = Keeper(transfer, content, styles, outputs, frames, say)
     reporter = None if progress is None else _reporter(transfer, progress)
     watchers = [callback, None if reporter is None else reporter.update, keeper.after]
-
-    def notice() -> None:
-        _end_line(reporter)
-        say("stopping after this step; once more quits at once, without saving")
-
     started = time.perf_counter()
-    with signals_between_steps(notice) as interruption:
+    with signals_between_steps(lambda: _tell_of_stopping(reporter, say)) as interruption:
         try:
             _take_steps(transfer, [watcher for watcher in watchers if watcher is not None], interruption)
         except Exception:  # even one of the stream that progress goes to: steps may have taken hours
@@ -74,6 +69,11 @@ def _announce(transfer: Transfer, say: Log) -> None:
 def _reporter(transfer: Transfer, stream: TextIO) -> Progress:
     plan = transfer.plan
     return Progress(plan.scales, stream, transfer.scales_left, work=plan.flop)
+
+
+def _tell_of_stopping(reporter: Progress | None, say: Log) -> None:
+    _end_line(reporter)
+    say("stopping after this step; once more quits at once, without saving")
 
 
 def _end_line(reporter: Progress | None) -> None:

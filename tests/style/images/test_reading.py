@@ -11,13 +11,6 @@ from PIL import Image, ImageCms
 from fastconv.style.images import ImageError, ImageWarning, load, reading
 
 
-@pytest.fixture
-def smooth():
-    """A picture that JPEG keeps to a few grey levels."""
-    rows, columns = np.mgrid[0:40, 0:64]
-    return np.dstack([4 * columns, 6 * rows, 255 - 2 * columns - 2 * rows]).clip(0, 255).astype(np.uint8)
-
-
 def stored(tmp_path, image, name="in.png", **options):
     image.save(tmp_path / name, **options)
     return tmp_path / name

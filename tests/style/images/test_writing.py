@@ -18,13 +18,6 @@ from fastconv.style.images import ImageWarning, check_output, load, save
 from ..helpers import traced
 
 
-@pytest.fixture
-def smooth():
-    """A picture that JPEG keeps to a few grey levels."""
-    rows, columns = np.mgrid[0:40, 0:64]
-    return np.dstack([4 * columns, 6 * rows, 255 - 2 * columns - 2 * rows]).clip(0, 255).astype(np.uint8)
-
-
 def mean_difference(a, b):
     return np.abs(a.astype(float) - b).mean()
 

@@ -16,7 +16,7 @@ from fastconv.style.algorithm import objective
 from fastconv.style.files import OutputError
 from fastconv.style.running import keeping
 
-OPTIONS = ["--steps", "2", "--content-layers", "relu2_2", "--style-layers", "relu1_1,relu2_1"]
+from ..helpers import QUICK
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def style(photographs):
     """Repaint the folder `in` into `out`."""
 
     def style(*options, output="out", callback=None):
-        return cli.main(["style", "in", "painting.png", "-o", output, *OPTIONS, *options], callback=callback)
+        return cli.main(["style", "in", "painting.png", "-o", output, *QUICK, *options], callback=callback)
 
     return style
 
@@ -99,14 +99,14 @@ def test_every_photograph_is_repainted_under_its_name(style, folder, capsys):
 
 def test_the_pictures_are_those_of_single_runs(style, folder):
     assert style("--init", "noise", "--total-variation", "0.1") == 0
-    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *OPTIONS]
+    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *QUICK]
     assert cli.main([*single, "--init", "noise", "--total-variation", "0.1"]) == 0
     assert (folder / "single.png").read_bytes() == (folder / "out" / "c.bmp.png").read_bytes()
 
 
 def test_colours_are_matched_with_each_photograph(style, folder):
     assert style("--preserve-colors", "match") == 0
-    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *OPTIONS, "--preserve-colors", "match"]
+    single = ["style", "in/c.bmp", "painting.png", "-o", "single.png", *QUICK, "--preserve-colors", "match"]
     assert cli.main(single) == 0
     assert (folder / "single.png").read_bytes() == (folder / "out" / "c.bmp.png").read_bytes()
 

