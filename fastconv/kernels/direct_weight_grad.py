@@ -17,7 +17,7 @@ from fastconv.sizes import ceil_div
 from . import scratch
 from .microkernel import DEPTH_BLOCK, columns_of_tile, rows_of_tile, strided_product, tile_columns
 from .padding import PaddedPlane, pad
-from .pointers import nowhere, record
+from .pointers import record
 from .transposing import transpose, transpose_panels
 
 
@@ -97,8 +97,7 @@ def weight_grad_kernel(t, threads, zero, address):
                     a, offsets = input.first + corner, taps.offsets + tap
                     strided_product(
                         zero, min(height, taps.count - tap), a, offsets,
-                        positions.stride_x, count, positions.stride_y * input.row, times, 0,
-                        nowhere(a), nowhere(offsets), 0,
+                        positions.stride_x, count, positions.stride_y * input.row, times,
                         job.gradient + row_b * columns, columns, job.out + c, job.out_row, first,
                     )  # fmt: skip
                 first = 0

@@ -17,7 +17,7 @@ from fastconv.sizes import ceil_div, round_up
 
 from . import scratch
 from .microkernel import columns_of_tile, rows_of_tile, strided_product, tile_columns
-from .pointers import nowhere, record
+from .pointers import record
 from .shuffles import transpose_block
 from .simd import lanes_of, load, splat, store
 
@@ -95,9 +95,8 @@ def gram_kernel(t, threads, zero, address):
             for row in range(0, min(job.channels, channel + columns), height):
                 offsets = job.offsets + row
                 strided_product(
-                    zero, min(height, job.channels - row), packed, offsets, columns, count, 0, 1, 0,
-                    nowhere(packed), nowhere(offsets), 0,
-                    b, columns, sums + (row * job.pitch + channel), job.pitch, 0,
+                    zero, min(height, job.channels - row), packed, offsets, columns, count, 0, 1, b, columns,
+                    sums + (row * job.pitch + channel), job.pitch, 0,
                 )  # fmt: skip
         begin += count
 

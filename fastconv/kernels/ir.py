@@ -52,13 +52,13 @@ def fma_ir(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.V
     return builder.call(function, [a, b, c])
 
 
-def prefetch_ir(builder: ir.IRBuilder, address: ir.Value, write: bool = False) -> None:
-    """Ask for the line at an address to be brought into the nearest cache."""
+def prefetch_ir(builder: ir.IRBuilder, address: ir.Value) -> None:
+    """Ask for the line at an address to be brought into the nearest cache, to be written."""
     number = ir.IntType(32)
     pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    builder.call(function, [pointer, number(int(write)), number(3), number(1)])  # to read or write, keep, data
+    builder.call(function, [pointer, number(1), number(3), number(1)])  # to write, keep, data
 
 
 def relu_ir(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:

@@ -27,7 +27,6 @@ from .pointers import WORD, Pointer
 
 DEPTH_BLOCK = 256  # terms that callers let it add up at a time: longer chains of additions lose accuracy
 FETCH_ABOVE = 64  # terms: shorter sums are done before a line has come, and asking takes longer
-PREFETCHED_LINES = 3  # what one run of every row of a tile takes up, where :func:`strided_product` fetches ahead
 
 
 def tile_rows() -> int:
@@ -172,7 +171,7 @@ class _Tile:
         for i in range(self.rows):
             row_c = self.builder.add(c, self.times(pitch, i * self.item))
             for last in (0, self.row_bytes - self.item):
-                prefetch_ir(self.builder, self.plus(row_c, last), write=True)
+                prefetch_ir(self.builder, self.plus(row_c, last))
 
     def begin(self, first: ir.Value, bias: ir.Value) -> None:
         """Let the sums begin with the bias, if there is one and C is to be set."""
@@ -279,46 +278,34 @@ def _scattered_product(typingctx: Any, zero: Any, rows: Any, a: Any, b: Any, off
 
 @intrinsic
 def _strided_product(typingctx: Any, zero: Any, rows: Any, a: Any, offsets: Any, step: Any, count: Any, jump: Any,
-                     times: Any, ahead: Any, rest: Any, rest_rows: Any, more: Any, b: Any, b_pitch: Any,
-                     c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
+                     times: Any, b: Any, b_pitch: Any, c: Any, pitch: Any, first: Any) -> Any:  # fmt: skip
     """Emit :func:`strided_product`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        _, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first = args
+        _, rows, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first = args
         intp = a.type
         item = zero.bitwidth // 8
-        step, jump, ahead, b_pitch = (builder.mul(value, intp(item)) for value in (step, jump, ahead, b_pitch))
+        step, jump, b_pitch = (builder.mul(value, intp(item)) for value in (step, jump, b_pitch))
 
         def emit(height: int) -> None:
             tile = _Tile(builder, zero, height, tile_vectors())
-
-            def row_starts(address: Any, table: Any) -> list[Any]:
-                numbers = [load_ir(builder, tile.plus(table, i * WORD), intp) for i in range(height)]
-                return [builder.add(address, tile.times(number, item)) for number in numbers]
-
-            def run(begins: list[Any], begin_b: Any, length: Any) -> None:
-                with _plain_loop(builder, length) as p:
-                    along = builder.mul(p, step)
-                    scalars = [builder.add(begin, along) for begin in begins]
-                    tile.step(scalars, builder.add(begin_b, builder.mul(p, b_pitch)))
-
-            starts = row_starts(a, offsets)
+            numbers = [load_ir(builder, tile.plus(offsets, i * WORD), intp) for i in range(height)]
+            starts = [builder.add(a, tile.times(number, item)) for number in numbers]
             with _plain_loop(builder, times) as q:
                 moved = builder.mul(q, jump)
                 begins = [builder.add(start, moved) for start in starts]
-                for line in range(PREFETCHED_LINES):
-                    prefetch_ir(builder, tile.plus(builder.add(begins[0], ahead), line * jit.LINE))
-                run(begins, builder.add(b, builder.mul(builder.mul(q, count), b_pitch)), count)
-            with builder.if_then(builder.icmp_signed(">", more, intp(0))):
-                behind = builder.mul(builder.mul(times, count), b_pitch)
-                run(row_starts(rest, rest_rows), builder.add(b, behind), more)
+                begin_b = builder.add(b, builder.mul(builder.mul(q, count), b_pitch))
+                with _plain_loop(builder, count) as p:
+                    along = builder.mul(p, step)
+                    scalars = [builder.add(begin, along) for begin in begins]
+                    tile.step(scalars, builder.add(begin_b, builder.mul(p, b_pitch)))
             tile.finish(c, pitch, first, intp(0))
 
         _for_any_height(builder, rows, tile_rows(), emit)
         return context.get_dummy_value()
 
     number, numbers, elements = _argument_types(zero)
-    along_a = (number, elements, numbers, number, number, number, number, number, elements, numbers, number)
+    along_a = (number, elements, numbers, number, number, number, number)
     return types.void(zero, *along_a, elements, number, elements, number, number), codegen
 
 
@@ -423,9 +410,7 @@ def scattered_product(zero, rows, a, b, offsets, depth, c, pitch, first, bias, r
 
 
 @jit.inline
-def strided_product(
-    zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-):
+def strided_product(zero, rows, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first):
     """Multiply rows that lie anywhere in memory with a packed panel of B into a tile of C.
 
     Row i of A begins `offsets[i]` elements after `a` and is read in `times` runs of `count` elements.
@@ -433,21 +418,15 @@ def strided_product(
     Parameters
     ----------
     zero, rows, b, b_pitch, c, pitch, first
-        As in :func:`product`; the depth is ``times * count + more``.
+        As in :func:`product`; the depth is ``times * count``.
     a, offsets : pointer to elements, pointer to words
         A, and how many elements after it each of the `rows` begins.
     step : intp
         Elements from one element of a run to the next.
     count, jump, times : intp
         Elements in a run; elements from the start of one run to that of the next; runs.
-    ahead : intp
-        How many elements behind each run of the first row to fetch into the cache for a later call.
-    rest, rest_rows, more : pointer to elements, pointer to words, intp
-        One more run of each row, `more` elements that begin `rest_rows[i]` elements after `rest`; or nowhere, and 0.
     """
-    _strided_product(
-        zero, rows, a, offsets, step, count, jump, times, ahead, rest, rest_rows, more, b, b_pitch, c, pitch, first
-    )  # fmt: skip
+    _strided_product(zero, rows, a, offsets, step, count, jump, times, b, b_pitch, c, pitch, first)
 
 
 @jit.inline

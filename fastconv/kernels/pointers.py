@@ -164,20 +164,15 @@ def _checked(pointer: Any) -> Pointer:
     return pointer
 
 
-def _prefetch(write: bool) -> Any:
-    @intrinsic
-    def prefetch(typingctx: Any, pointer: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            prefetch_ir(builder, args[0], write)
-            return context.get_dummy_value()
+@intrinsic
+def prefetch_to_write(typingctx: Any, pointer: Any) -> Any:
+    """Bring the line that a pointer points to into cache, to be written; it may point anywhere."""
 
-        return types.void(_checked(pointer)), codegen
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        prefetch_ir(builder, args[0])
+        return context.get_dummy_value()
 
-    return prefetch
-
-
-# Bring the line that a pointer points to into cache, to be read or to be written; it may point anywhere.
-prefetch_to_read, prefetch_to_write = _prefetch(False), _prefetch(True)
+    return types.void(_checked(pointer)), codegen
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------

@@ -73,16 +73,6 @@ def lanes_of(typingctx: Any, zero: Any) -> Any:
     return types.intp(zero), codegen
 
 
-@intrinsic
-def line_elements(typingctx: Any, zero: Any) -> Any:
-    """Return the elements of a cache line, a constant of the compiled code."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, jit.LINE * 8 // zero.bitwidth)
-
-    return types.intp(zero), codegen
-
-
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
@@ -171,17 +161,6 @@ def load_truths(typingctx: Any, zero: Any, pointer: Any) -> Any:
         return builder.icmp_unsigned("!=", load_ir(builder, args[1], kind), ir.Constant(kind, None))
 
     return mask(zero, pointer), codegen
-
-
-@intrinsic
-def store_falsehoods(typingctx: Any, pointer: Any, mask: Any) -> Any:
-    """Store a byte a lane: 0 where `mask` is true, else 1."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        store_ir(builder, builder.zext(builder.not_(args[1]), _bytes_ir(mask)), args[0])
-        return context.get_dummy_value()
-
-    return types.void(pointer, mask), codegen
 
 
 def _bytes_ir(lanes_of: Any) -> ir.VectorType:

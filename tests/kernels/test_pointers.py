@@ -12,7 +12,6 @@ from fastconv.kernels.pointers import (
     bytes_at,
     elements_at,
     nowhere,
-    prefetch_to_read,
     prefetch_to_write,
     record,
     records_at,
@@ -109,7 +108,6 @@ class TestMemory:
             job.numbers[4] += 0.5
             job.words[0] -= 7
             job.bytes[1] = np.uint8(255)
-            prefetch_to_read(job.words)
             prefetch_to_write(nowhere(job.words))
 
         numbers, words, trace = np.array([1, 0, 0, 0, 5, 6], dtype), np.array([4, 9]), np.zeros(3, np.uint8)
