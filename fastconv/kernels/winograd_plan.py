@@ -25,7 +25,7 @@ from .winograd_weights import KERNEL, weights_of
 
 OWN_BYTES = 1 << 20  # V and M of a thread's own block of tiles, about: its cache
 OWN_WEIGHTS = 12 << 20  # transformed weights of more than this had better be transformed as they are multiplied
-SHARED_BYTES = 16 << 20  # V and M of a block that all threads share
+SHARED_BYTES = 16 << 20  # V and M, or both transforms of the weight gradient, of a block that all threads share
 SHARED_TERMS = 128  # terms whose weights a thread transforms at a time, where threads share: they stay in its cache
 
 

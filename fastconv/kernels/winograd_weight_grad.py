@@ -22,12 +22,11 @@ from .shuffles import transpose_block
 from .simd import lanes_of, load, store_first
 from .winograd_jobs import Input, InputGate, Places, Tiles, place_size
 from .winograd_pictures import read_gradients, read_tiles, strip_elements
-from .winograd_plan import tiles_of
+from .winograd_plan import SHARED_BYTES, tiles_of
 from .winograd_transforms import transform_sums
 from .winograd_weights import KERNEL
 
 TILE, PLACES = 4, 36
-SHARED_BYTES = 16 << 20  # transformed inputs and gradients of one block of tiles
 
 
 class Sums(jit.Record):
