@@ -26,8 +26,6 @@ class Algorithm(Protocol):
     ``out`` is allocated, with arbitrary contents, and is completely written.
     """
 
-    one_packing: bool  # whether "forward" and "input_grad" read the same packing
-
     def why_not(self, geometry: ConvGeometry, pass_: Pass) -> str | None:
         """Return why this can't compute a convolution, or None if it can."""
 
@@ -63,8 +61,6 @@ class Algorithm(Protocol):
 
 class _Separate(ABC):
     """An algorithm that knows of nothing but a ReLU: pooling, traces and gates are passes of their own."""
-
-    one_packing = False
 
     def packed_size(self, weight_shape: tuple[int, ...]) -> int:
         return math.prod(weight_shape)
@@ -113,8 +109,6 @@ def _through(gate: Gate, gradient: Array, geometry: ConvGeometry) -> Array:
 
 class _Reference(_Separate):
     """One of the modules of `fastconv.reference` as an `Algorithm`."""
-
-    one_packing = True
 
     def __init__(self, module: ModuleType):
         self._module = module
@@ -175,8 +169,6 @@ class _Direct(_Separate):
 
 class _Winograd:
     """`fastconv.kernels.winograd` with tiles of `tile` by `tile` outputs as an `Algorithm`."""
-
-    one_packing = False
 
     def __init__(self, tile: int):
         self._tile = tile

@@ -442,7 +442,7 @@ class PackedConv2d:
 
     def _packing(self, algorithm: str, geometry: ConvGeometry, pass_: Pass) -> Packing:
         """Return a packing, made when it is first needed."""
-        key = (algorithm, "forward" if ALGORITHMS[algorithm].one_packing else pass_)
+        key = (algorithm, pass_)
         packing = self._packings.get(key)
         if packing is None:
             with _making_packings.lock:

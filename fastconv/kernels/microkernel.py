@@ -59,46 +59,33 @@ def strip_columns(dtype: np.dtype) -> int:
     return strip_vectors() * jit.lanes(dtype)
 
 
-@intrinsic
-def rows_of_strip(typingctx: Any) -> Any:
-    """Return :func:`strip_rows` in compiled code, as a constant."""
+def _rows_in_code(rows: Callable[[], int]) -> Any:
+    @intrinsic
+    def constant(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_constant(types.intp, rows())
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, strip_rows())
+        return types.intp(), codegen
 
-    return types.intp(), codegen
-
-
-@intrinsic
-def columns_of_strip(typingctx: Any, zero: Any) -> Any:
-    """Return :func:`strip_columns` in compiled code, as a constant."""
-    columns = strip_vectors() * jit.vector_bytes() * 8 // zero.bitwidth
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, columns)
-
-    return types.intp(zero), codegen
+    return constant
 
 
-@intrinsic
-def rows_of_tile(typingctx: Any) -> Any:
-    """Return :func:`tile_rows` in compiled code, as a constant."""
+def _columns_in_code(vectors: Callable[[], int]) -> Any:
+    @intrinsic
+    def constant(typingctx: Any, zero: Any) -> Any:
+        columns = vectors() * jit.vector_bytes() * 8 // zero.bitwidth
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, tile_rows())
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_constant(types.intp, columns)
 
-    return types.intp(), codegen
+        return types.intp(zero), codegen
+
+    return constant
 
 
-@intrinsic
-def columns_of_tile(typingctx: Any, zero: Any) -> Any:
-    """Return :func:`tile_columns` in compiled code, as a constant."""
-    columns = tile_vectors() * jit.vector_bytes() * 8 // zero.bitwidth
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, columns)
-
-    return types.intp(zero), codegen
+# The same in compiled code, as constants; those of columns take a zero of the element type.
+rows_of_tile, columns_of_tile = _rows_in_code(tile_rows), _columns_in_code(tile_vectors)
+rows_of_strip, columns_of_strip = _rows_in_code(strip_rows), _columns_in_code(strip_vectors)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,9 @@ from fastconv import jit
 from fastconv.jit.records import Bytes, Elements
 from fastconv.sizes import ceil_div
 
+from .microkernel import columns_of_strip
+from .simd import lanes_of
+
 NO_GATE, RELU_TRACE, RELU_OUTPUT, POOL_TRACE = 0, 1, 2, 3  # kinds of gates
 
 SEGMENT = 15  # most tiles of a row of tiles that are transformed at a time: their 62 columns fill whole vectors
@@ -95,6 +98,18 @@ class Output(jit.Record):
     pooled: int
     # of the ReLU or, if pooled, of both; or nowhere
     trace: Bytes
+
+
+@jit.inline
+def blocks_of(zero, channels):
+    """Return how many blocks of channels there are."""
+    return (channels + lanes_of(zero) - 1) // lanes_of(zero)
+
+
+@jit.inline
+def panels_of(zero, rows):
+    """Return how many panels the rows of weights form."""
+    return (rows + columns_of_strip(zero) - 1) // columns_of_strip(zero)
 
 
 @jit.inline

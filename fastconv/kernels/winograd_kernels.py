@@ -8,7 +8,7 @@ from fastconv.jit.records import Bytes
 from .microkernel import blocked_product, columns_of_strip, rows_of_strip
 from .pointers import elements_at, record
 from .simd import lanes_of
-from .winograd_jobs import Input, InputGate, Output, Places, Tiles
+from .winograd_jobs import Input, InputGate, Output, Places, Tiles, blocks_of, panels_of
 from .winograd_pictures import read_tiles, write_tiles
 from .winograd_transforms import transform_weights
 from .winograd_weights import KERNEL, Weights, gather_kernels, panel_pitch
@@ -84,16 +84,6 @@ def _multiply_panel(zero, v, v_block, terms, u, m, m_block, tiles, first):
         blocked_product(zero, end - begin, v + begin * lanes, v_block, terms, u, m + begin * lanes, m_block, first)
 
 
-@jit.inline
-def _blocks(zero, channels):
-    return (channels + lanes_of(zero) - 1) // lanes_of(zero)
-
-
-@jit.inline
-def _panels(zero, rows):
-    return (rows + columns_of_strip(zero) - 1) // columns_of_strip(zero)
-
-
 # --- weights first, then tiles --------------------------------------------------------------------------------------
 
 
@@ -103,7 +93,7 @@ def weights_kernel(t, threads, zero, address):
     job = record(WinogradJob, zero, address)
     weights, columns = job.weights, columns_of_strip(zero)
     u, gathered = elements_at(zero, job.u.first), _own(zero, job, t)
-    panels = _panels(zero, weights.rows)
+    panels = panels_of(zero, weights.rows)
     for panel in range(panels * t // threads, panels * (t + 1) // threads):
         for first in range(0, weights.terms, job.u.terms):
             end = min(first + job.u.terms, weights.terms)
@@ -126,11 +116,11 @@ def fused_kernel(t, threads, zero, address):
     for number in range(blocks):
         first = begin + (end - begin) * number // blocks
         stop = begin + (end - begin) * (number + 1) // blocks
-        for block in range(_blocks(zero, job.input.channels)):
+        for block in range(blocks_of(zero, job.input.channels)):
             read_tiles(zero, job, block, first, stop, v + block * job.v.block, temporary)
         for place in range(places):
             for term in range(0, terms, job.u.terms):
-                for panel in range(_panels(zero, job.weights.rows)):
+                for panel in range(panels_of(zero, job.weights.rows)):
                     _multiply_panel(
                         zero, v + (place * job.v.distance + term // lanes * job.v.block), job.v.block,
                         min(job.u.terms, terms - term),
@@ -138,7 +128,7 @@ def fused_kernel(t, threads, zero, address):
                         m + (place * job.m.distance + panel * columns // lanes * job.m.block), job.m.block,
                         stop - first, 1 if term == 0 else 0,
                     )  # fmt: skip
-        for block in range(_blocks(zero, job.output.channels)):
+        for block in range(blocks_of(zero, job.output.channels)):
             write_tiles(zero, job, block, first, stop, m + block * job.m.block, temporary)
 
 
@@ -159,7 +149,7 @@ def input_kernel(t, threads, zero, address):
     """Transform the inputs of one block of tiles for some channels."""
     job = record(WinogradJob, zero, address)
     v, temporary = elements_at(zero, job.v.first), _own(zero, job, t)
-    units = _blocks(zero, job.input.channels) * job.parts
+    units = blocks_of(zero, job.input.channels) * job.parts
     for unit in range(units * t // threads, units * (t + 1) // threads):
         block, first, end = _part_of_tiles(job, unit)
         to = v + (block * job.v.block + (first - job.tiles.first) * lanes_of(zero))
@@ -175,7 +165,7 @@ def product_kernel(t, threads, zero, address):
     u = _own(zero, job, t)
     gathered = u + places * job.u.distance
     v, m = elements_at(zero, job.v.first), elements_at(zero, job.m.first)
-    units = _panels(zero, job.weights.rows) * job.parts
+    units = panels_of(zero, job.weights.rows) * job.parts
     for unit in range(units * t // threads, units * (t + 1) // threads):
         panel, first, end = _part_of_tiles(job, unit)
         tile = (first - job.tiles.first) * lanes
@@ -196,7 +186,7 @@ def output_kernel(t, threads, zero, address):
     """Transform the outputs of one block of tiles for some output channels."""
     job = record(WinogradJob, zero, address)
     m, temporary = elements_at(zero, job.m.first), _own(zero, job, t)
-    units = _blocks(zero, job.output.channels) * job.parts
+    units = blocks_of(zero, job.output.channels) * job.parts
     for unit in range(units * t // threads, units * (t + 1) // threads):
         block, first, end = _part_of_tiles(job, unit)
         source = m + (block * job.m.block + (first - job.tiles.first) * lanes_of(zero))

@@ -133,6 +133,17 @@ def _read_strip(zero, input, gate, image, top, left, rows, columns, block, to, s
 
 
 @jit.inline
+def _read_segment(zero, tiles, input, gate, block, first, end, overlap, strip, spare):
+    """Read what the next tiles of one row of tiles see, `overlap` pixels more than they give; return how many."""
+    image, y, x = place_of_tile(tiles, first)
+    count = min(tiles.columns - x, end - first, SEGMENT)
+    top, left = y * tiles.size - input.top, x * tiles.size - input.left
+    rows, columns = tiles.size + overlap, count * tiles.size + overlap
+    _read_strip(zero, input, gate, image, top, left, rows, columns, block, strip, spare)
+    return count
+
+
+@jit.inline
 def read_tiles(zero, job, block, first, end, to, temporary):
     """Transform the patches of tiles `first` to `end` - 1, of one block of channels.
 
@@ -147,15 +158,10 @@ def read_tiles(zero, job, block, first, end, to, temporary):
     temporary : pointer
         To :func:`strip_elements` elements.
     """
-    lanes = lanes_of(zero)
-    tiles = job.tiles
+    lanes, tiles = lanes_of(zero), job.tiles
     spare = temporary + STRIP_ROWS * STRIP_COLUMNS * lanes
     while first < end:
-        image, y, x = place_of_tile(tiles, first)
-        count = min(tiles.columns - x, end - first, SEGMENT)
-        top, left = y * tiles.size - job.input.top, x * tiles.size - job.input.left
-        rows, columns = tiles.size + 2, count * tiles.size + 2
-        _read_strip(zero, job.input, job.gate, image, top, left, rows, columns, block, temporary, spare)
+        count = _read_segment(zero, tiles, job.input, job.gate, block, first, end, 2, temporary, spare)
         for n in range(count):
             patch = temporary + n * tiles.size * lanes
             transform_patch(zero, tiles.size, patch, STRIP_COLUMNS * lanes, to + n * lanes, job.v.distance, spare)
@@ -166,14 +172,10 @@ def read_tiles(zero, job, block, first, end, to, temporary):
 @jit.inline
 def read_gradients(zero, job, block, first, end, to, temporary):
     """Transform tiles of output gradients for the weight gradient; `job` needs `gradient`, `gate`, `tiles`, and `e`."""
-    lanes = lanes_of(zero)
-    tiles = job.tiles
+    lanes, tiles = lanes_of(zero), job.tiles
     spare = temporary + STRIP_ROWS * STRIP_COLUMNS * lanes
     while first < end:
-        image, y, x = place_of_tile(tiles, first)
-        count = min(tiles.columns - x, end - first, SEGMENT)
-        top, left, side = y * tiles.size, x * tiles.size, tiles.size
-        _read_strip(zero, job.gradient, job.gate, image, top, left, side, count * side, block, temporary, spare)
+        count = _read_segment(zero, tiles, job.gradient, job.gate, block, first, end, 0, temporary, spare)
         for n in range(count):
             tile = temporary + n * tiles.size * lanes
             transform_gradient(zero, tile, STRIP_COLUMNS * lanes, to + n * lanes, job.e.distance, spare)

@@ -20,7 +20,7 @@ from .microkernel import DEPTH_BLOCK, columns_of_strip, rows_of_strip, strip_col
 from .pointers import elements_at, record
 from .shuffles import transpose_block
 from .simd import lanes_of, load, store_first
-from .winograd_jobs import Input, InputGate, Places, Tiles, place_size
+from .winograd_jobs import Input, InputGate, Places, Tiles, blocks_of, panels_of, place_size
 from .winograd_pictures import read_gradients, read_tiles, strip_elements
 from .winograd_plan import SHARED_BYTES, tiles_of
 from .winograd_transforms import transform_sums
@@ -63,14 +63,13 @@ class WeightGradJob(jit.Record):
 def transform_kernel(t, threads, zero, address):
     """Transform a block's inputs and output gradients for some channels."""
     job = record(WeightGradJob, zero, address)
-    lanes = lanes_of(zero)
     temporary = elements_at(zero, job.scratch + t * job.scratch_bytes)
     v, e = elements_at(zero, job.v.first), elements_at(zero, job.e.first)
     first, end = job.tiles.first, job.tiles.end
-    blocks = (job.input.channels + lanes - 1) // lanes
+    blocks = blocks_of(zero, job.input.channels)
     for block in range(blocks * t // threads, blocks * (t + 1) // threads):
         read_tiles(zero, job, block, first, end, v + block * job.v.block, temporary)
-    blocks = (job.gradient.channels + lanes - 1) // lanes
+    blocks = blocks_of(zero, job.gradient.channels)
     for block in range(blocks * t // threads, blocks * (t + 1) // threads):
         read_gradients(zero, job, block, first, end, e + block * job.e.block, temporary)
 
@@ -115,11 +114,11 @@ def _write_kernels(zero, job, panel, block, sums, kernels, spare):
 def sum_kernel(t, threads, zero, address):
     """Add a block's products to the sums of some panels of filters and blocks of channels; make kernels of the last."""
     job = record(WeightGradJob, zero, address)
-    lanes, columns = lanes_of(zero), columns_of_strip(zero)
-    blocks = (job.input.channels + lanes - 1) // lanes
-    units = (job.gradient.channels + columns - 1) // columns * blocks
+    lanes = lanes_of(zero)
+    blocks = blocks_of(zero, job.input.channels)
+    units = panels_of(zero, job.gradient.channels) * blocks
     spare = elements_at(zero, job.scratch + t * job.scratch_bytes)
-    kernels = spare + 36 * lanes
+    kernels = spare + PLACES * lanes
     own = kernels + KERNEL * lanes * lanes
     for unit in range(units * t // threads, units * (t + 1) // threads):
         panel = unit // blocks

@@ -18,6 +18,7 @@ from .microkernel import columns_of_strip, strip_columns
 from .pointers import record
 from .shuffles import transpose_part
 from .simd import lanes_of
+from .winograd_jobs import panels_of
 
 KERNEL = 9  # numbers of a kernel
 
@@ -79,8 +80,7 @@ def pack_kernel(t, threads, zero, address):
     """Pack some panels of weights."""
     job = record(PackJob, zero, address)
     weights = job.weights
-    columns = columns_of_strip(zero)
-    panels = (weights.rows + columns - 1) // columns
+    panels = panels_of(zero, weights.rows)
     for panel in range(panels * t // threads, panels * (t + 1) // threads):
         gather_kernels(zero, weights, panel, 0, weights.terms, job.out + panel * panel_pitch(zero, weights.terms))
 
